@@ -155,7 +155,7 @@ const obtainLocked = Effect.fn("GuestKit.obtainLocked")(function* (
   const say = (found: LockedPackage) =>
     config.onNotice(
       `the archive no longer holds ${item.name} ${item.version}, which is locked; ` +
-        `${found.name} ${found.version} is used instead (to lock what it holds now: npx stillpoint-kit lock; in a checkout: make kit-lock)`
+        `${found.name} ${found.version} is used instead (to lock the present versions: npx stillpoint-kit lock; in a checkout: make kit-lock)`
     )
   const substitute = config.whenGone === "newest" ? yield* loadSubstitute(cache, item.sha256) : Option.none()
   if (Option.isSome(substitute)) {

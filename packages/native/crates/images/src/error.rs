@@ -67,7 +67,7 @@ pub enum ImageError {
         found: String,
     },
     /// The source does not hold a blob that the image names.
-    #[error("{place}: expected the blob {digest}, found none; fetch the image anew")]
+    #[error("{place}: expected the blob {digest}, found none; fetch the image again")]
     BlobMissing {
         /// The source.
         place: String,
@@ -134,7 +134,7 @@ pub enum ImageError {
     },
     /// A manifest of Docker's first form.
     #[error(
-        "{what}: expected a manifest of schema 2 or of OCI, found schema 1, which is verified by nobody; push the image anew with a tool of this decade"
+        "{what}: expected a manifest of schema 2 or of OCI, found schema 1, which cannot be verified; push the image again with a current tool"
     )]
     SchemaOne {
         /// The document.
@@ -217,9 +217,7 @@ pub enum ImageError {
         found: String,
     },
     /// The registry does not let this user in.
-    #[error(
-        "{registry}: expected to be let in, found: {reason}; log in with: docker login {registry}"
-    )]
+    #[error("{registry}: expected access, found: {reason}; log in with: docker login {registry}")]
     Unauthorized {
         /// The registry.
         registry: String,
@@ -264,7 +262,7 @@ pub enum ImageError {
     },
     /// The cache may not take so much.
     #[error(
-        "cache: expected room for {needed} bytes within {most}, found {held} held by images in use; raise maxBytes or close what uses them"
+        "cache: expected room for {needed} bytes within {most}, found {held} held by images in use; raise maxBytes or close some of their users"
     )]
     CacheFull {
         /// The limit.

@@ -85,7 +85,7 @@ fn disk() -> Vec<DiskError> {
         DiskError::DiskNameTaken { .. } => DiskError::DiskNameTaken { name: text("data") },
         DiskError::DiskUnreadable { .. } => DiskError::DiskUnreadable { name: text("data"), path: text("data.img"), reason: text("not found") },
         DiskError::DiskSizeWrong { .. } => DiskError::DiskSizeWrong { name: text("data"), path: text("data.img"), expected: text("the 512 bytes of sizeBytes"), found: 1 },
-        DiskError::DiskInUse { .. } => DiskError::DiskInUse { name: text("data"), path: text("data.img"), expected: "a file that is no other disk", found: text("another process") },
+        DiskError::DiskInUse { .. } => DiskError::DiskInUse { name: text("data"), path: text("data.img"), expected: "a file that is not in use as a disk", found: text("another process") },
         DiskError::TooManyDisks { .. } => DiskError::TooManyDisks { expected: 24, found: 25 },
     })
 }

@@ -152,7 +152,7 @@ impl VirtualMachine {
         processor.set_lapic(&from.lapic).map_err(failed("set the local controller"))?;
         this.set_register(TSC_DEADLINE_MSR, state.tsc_deadline)?;
         processor.set_vcpu_events(&from.events).map_err(failed("set pending events"))?;
-        processor.set_mp_state(from.mp).map_err(failed("set what the processor does"))?;
+        processor.set_mp_state(from.mp).map_err(failed("set the processor's run state"))?;
         Ok(this)
     }
 
@@ -228,7 +228,7 @@ impl VirtualMachine {
     }
 
     fn mp_state(&self) -> Result<kvm_mp_state, String> {
-        self.processor.get_mp_state().map_err(failed("read what the processor does"))
+        self.processor.get_mp_state().map_err(failed("read the processor's run state"))
     }
 
     /// Whether the processor waits for an interrupt, as of the last check.

@@ -163,8 +163,8 @@ fn try_lock(name: &str, opened: &Opened, sharing: Sharing) -> Result<(), DiskErr
     let path = || opened.path.display().to_string();
     loop {
         let (tried, expected) = match sharing {
-            Sharing::Readers => (opened.file.try_lock_shared(), "a file that nobody writes to"),
-            Sharing::OneWriter => (opened.file.try_lock(), "a file that is no other disk"),
+            Sharing::Readers => (opened.file.try_lock_shared(), "a file that is not being written"),
+            Sharing::OneWriter => (opened.file.try_lock(), "a file that is not in use as a disk"),
         };
         match tried {
             Ok(()) => return Ok(()),

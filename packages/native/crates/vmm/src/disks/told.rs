@@ -58,7 +58,7 @@ pub(super) fn told_blocks(
         Some(None) => {
             let file = file.display();
             Err(unreadable(format!(
-                "expected the digests of the blocks of {file}, found others: have the image built anew"
+                "expected the digests of the blocks of {file}, found others: build the image again"
             )))
         }
     }

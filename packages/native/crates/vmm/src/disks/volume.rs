@@ -182,8 +182,7 @@ impl Writer {
 
     fn lose(&self, error: &io::Error) {
         let opened = &self.0.opened;
-        let reason =
-            format!("an earlier flush failed ({error}), and what it was to keep may be lost");
+        let reason = format!("an earlier flush failed ({error}), and its data may be lost");
         self.0.views().lost = Some(DiskFault::DiskUnreadable {
             path: opened.path.display().to_string(),
             offset: 0,

@@ -52,7 +52,7 @@ impl Progress {
             0 => Life::Running,
             1 => Life::Halted { reason: state.u32()? },
             2 => Life::Reset { reason: state.u32()? },
-            other => return Err(state.refuse("a machine that can go on", other.to_string())),
+            other => return Err(state.refuse("a machine that can continue", other.to_string())),
         };
         Ok(Self { idle, life, sampler: Sampler::load(memory, state)? })
     }

@@ -64,7 +64,7 @@ impl Layers {
             let Some(disk) = snapshot.header.disks.iter().find(of_number) else {
                 return Err(RestoreError::FileInvalid {
                     file: path(),
-                    expected: format!("a disk {:?} that a delta goes on from", layers.disk.name),
+                    expected: format!("a disk {:?} that the delta continues", layers.disk.name),
                     found: "none".to_owned(),
                 });
             };

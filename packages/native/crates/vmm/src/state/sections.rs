@@ -62,7 +62,7 @@ impl Sections {
         if self.0.is_empty() {
             return Ok(());
         }
-        let expected = "states of what the machine consists of".to_owned();
+        let expected = "the states of the machine's parts".to_owned();
         Err(StateError { expected, found: self.names().join(", ") })
     }
 

@@ -96,7 +96,7 @@ impl<'a> Artifact<'a> {
         let Selector::Tag(tag) = source.selector.clone() else {
             return Err(ImageError::ReferenceInvalid {
                 expected: "a tag to push to",
-                found: "a digest, which says itself what is there".to_owned(),
+                found: "a digest, which fixes the content".to_owned(),
             });
         };
         source.actions = "pull,push";
@@ -128,7 +128,9 @@ impl<'a> Artifact<'a> {
             return Err(ImageError::RegistryInvalid {
                 url,
                 expected: format!("the manifest that was just put there, {digest}"),
-                found: format!("{found}: somebody else has pushed there, or it answers what was"),
+                found: format!(
+                    "{found}: another push has replaced it, or the registry answers with old content"
+                ),
             });
         }
         Ok(pushed)

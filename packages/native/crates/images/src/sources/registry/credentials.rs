@@ -149,8 +149,8 @@ fn of_auth(auth: &Auth) -> Result<Option<Credentials>, &'static str> {
         return Ok(Some(Credentials::Password { username, password }));
     }
     let Some(encoded) = auth.auth.as_ref().filter(|auth| !auth.is_empty()) else { return Ok(None) };
-    let bytes = STANDARD.decode(encoded.trim()).map_err(|_| "auth is no base64")?;
-    let text = String::from_utf8(bytes).map_err(|_| "auth is no text")?;
+    let bytes = STANDARD.decode(encoded.trim()).map_err(|_| "auth is not base64")?;
+    let text = String::from_utf8(bytes).map_err(|_| "auth is not text")?;
     let (username, password) = text.split_once(':').ok_or("auth holds no name and password")?;
     let password = password.trim_end_matches('\0').to_owned();
     Ok(Some(Credentials::Password { username: username.to_owned(), password }))

@@ -221,7 +221,7 @@ fn unknown(expected: &str, bytes: &[u8]) -> LoadError {
         _ if bytes.get(0x202..0x206) == Some(b"HdrS") => {
             "an x86 Linux kernel (bzImage), which engine \"kvm\" starts".to_owned()
         }
-        [b'M', b'Z', ..] => "an EFI executable that is no RISC-V kernel image".to_owned(),
+        [b'M', b'Z', ..] => "an EFI executable that is not a RISC-V kernel image".to_owned(),
         _ => {
             let first: Vec<String> =
                 bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
