@@ -79,7 +79,7 @@ const elapsedSince = (begun: bigint): Effect.Effect<number> =>
  * A stage from a function.
  *
  * Each try is recorded and reported; the last failure ends the run as failed, an interruption as abandoned. A retried stage
- * must be able to begin anew: what it acquires belongs into a scope of its own.
+ * must be able to start again: the resources that it acquires belong in a scope of its own.
  *
  * @example
  * ```ts

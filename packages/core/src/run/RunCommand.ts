@@ -8,7 +8,7 @@ import type { RecordedError, RunEvent } from "./RunEvent.ts"
 
 type Fields<K extends RunEvent["_tag"]> = Omit<Extract<RunEvent, { readonly _tag: K }>, "_tag">
 
-/** What a recovery found on the disk for an interrupted run. */
+/** The findings of a recovery on the disk for an interrupted run. */
 export interface RecoveryFindings {
   /** A complete snapshot at the run's target that carries the run's id. */
   readonly published: { readonly directory: string; readonly digest: string } | null

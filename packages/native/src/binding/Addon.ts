@@ -48,7 +48,7 @@ export declare class NativeMachine {
   /** Whether equal inputs give equal runs. */
   get isDeterministic(): boolean
   /**
-   * What the guest was in the middle of when the machine was made, before the first event of its
+   * The guest's activity when the machine was made, before the first event of its
    * log.
    */
   get beginning(): GuestActivity
@@ -258,7 +258,7 @@ export interface BootSpec {
   network: NetworkSpec | null
   /** Quotas of some kinds of events. */
   eventQuotas: Array<EventQuota>
-  /** Disks, in the order in which the guest is told of them. */
+  /** Disks, in the order in which the guest sees them. */
   disks: Array<DiskSpec>
   /** Empty slots behind them. */
   diskSlots: number

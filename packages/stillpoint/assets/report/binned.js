@@ -28,8 +28,8 @@ export const firstAt = (at, time) => {
 }
 
 /**
- * What a lane shows between two times, both included, in some columns of equal width: sums for `count` and `sum`, the highest level
- * for `level`, the part of the time at level 1 for `share`; and what all of it comes to. Of levels nothing is known after `end`.
+ * The values of a lane between two times, both included, in columns of equal width: sums for `count` and `sum`, the highest level
+ * for `level`, the part of the time at level 1 for `share`; and the same over the whole range. Levels are unknown after `end`.
  *
  * @param {Points} points
  * @param {number} from

@@ -1,5 +1,5 @@
 /**
- * What is drawn on the canvases beside bars and levels: moments with their labels, the triggers of a policy, and over every lane
+ * The drawing on the canvases besides bars and levels: moments with their labels, the triggers of a policy, and over every lane
  * the calm and the instants of decision and capture.
  *
  * Everything that a guest wrote is drawn as text of a canvas, and is nothing else there.

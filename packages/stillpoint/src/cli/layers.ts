@@ -9,12 +9,12 @@ import { sandboxServices } from "../sandbox/sandboxServices.ts"
 import { type AskedKeys, readKeys } from "./keys.ts"
 import { workLine } from "./workLine.ts"
 
-/** What flags say that every verb has. */
+/** The flags that every verb has. */
 interface Asked extends AskedKeys {
   readonly json?: boolean
 }
 
-/** Machines, with the keys that flags name; what takes long is told where there is a terminal. */
+/** Machines, with the keys that the flags name; on a terminal, long operations are reported. */
 export const sandboxesWith = ({ json = false, ...asked }: Asked) =>
   Effect.provide(
     Layer.provideMerge(Layer.unwrap(Effect.map(readKeys(asked), (keys) => sandboxServices({ keys }))), workLine(json))

@@ -45,7 +45,7 @@ export const makeWorkLine = ({ columns, millis, write }: Seen): ((work: LongWork
   }
 }
 
-/** Who writes that line, where there is a terminal and no `--json`; nobody where not. */
+/** The writer of that line, on a terminal and without `--json`; `null` otherwise. */
 export const workTold = (json: boolean): ((work: LongWork) => void) | null =>
   process.stderr.isTTY && !json
     ? makeWorkLine({
@@ -55,7 +55,7 @@ export const workTold = (json: boolean): ((work: LongWork) => void) | null =>
       })
     : null
 
-/** The line of whatever takes long below this layer. */
+/** The line for long operations below this layer. */
 export const workLine = (json: boolean): Layer.Layer<never> => {
   const told = workTold(json)
   return told === null ? Layer.empty : Layer.succeed(LongWorkListener, told)

@@ -13,7 +13,7 @@ export interface LongWork {
   readonly totalBytes: number
 }
 
-/** Receives those steps; nobody, where nothing else is provided. */
+/** Receives those steps; ignores them by default. */
 export const LongWorkListener = Context.Reference<(work: LongWork) => void>("stillpoint/LongWorkListener", {
   defaultValue: () => () => undefined
 })

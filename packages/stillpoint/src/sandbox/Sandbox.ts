@@ -42,7 +42,7 @@ export interface CommandResult {
   readonly stderr: string
 }
 
-/** The clones that {@link Sandbox.serve} keeps: 2 ready ones, if nothing else is said. */
+/** The clones that {@link Sandbox.serve} keeps; 2 ready ones by default. */
 export type ServePool = Partial<Omit<ClonePoolOptions, "snapshot" | "gate">>
 
 /** Options for serving a stored snapshot: those of `serve`, and how many clones it keeps. */
@@ -62,7 +62,7 @@ const Count = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000
 export const checkedCount = (operation: string, count: unknown) =>
   checkedOptions(operation, Schema.Struct({ count: Count }), { count })
 
-/** Clones that stand ready where nothing is said. */
+/** The default number of ready clones. */
 const usuallyReady = 2
 
 const PoolData = Schema.Record(Schema.String, Schema.Unknown).check(
@@ -191,7 +191,7 @@ export class Sandbox {
       spec: PublishSpec
     ): Effect.Effect<PublishedPort, Effect.Error<ReturnType<Machine["ports"]["publish"]>>, Scope.Scope> =>
       Effect.tap(this.machine.ports.publish(spec), () => {
-        // Paused, it goes on in the background when it is resumed.
+        // It is paused, and continues in the background when it is resumed.
         this.hold = null
         // It lives already where a port was published before.
         return Effect.catchIf(
@@ -216,8 +216,9 @@ export class Sandbox {
   }
 
   /**
-   * Stops the guest between two instructions, until {@link Sandbox.resume} or until the scope closes; the guest does not notice. Whatever
-   * needs the guest meanwhile (commands, files, connections, a snapshot) waits; forks do not. Returns the guest time.
+   * Stops the guest between two instructions, until {@link Sandbox.resume} or until the scope closes; the guest does not notice.
+   * Operations that need the guest (commands, files, connections, a snapshot) wait meanwhile; forks do not. Returns the guest
+   * time in nanoseconds.
    */
   pause(): Effect.Effect<number, MachineError, Scope.Scope> {
     return Effect.gen({ self: this }, function* (this: Sandbox) {

@@ -247,8 +247,8 @@ export class Stillpoint implements AsyncDisposable {
   }
 
   /**
-   * Stops the guest between two instructions, until {@link Stillpoint.resume}; the guest does not notice. Whatever needs the guest
-   * meanwhile (commands, files, connections, a snapshot) waits; forks do not. Returns the guest time in nanoseconds.
+   * Stops the guest between two instructions, until {@link Stillpoint.resume}; the guest does not notice. Operations that need
+   * the guest (commands, files, connections, a snapshot) wait meanwhile; forks do not. Returns the guest time in nanoseconds.
    */
   pause(options?: Abortable): Promise<number> {
     return this.run(this.sandbox.pause(), options)

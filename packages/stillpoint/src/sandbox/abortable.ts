@@ -1,5 +1,5 @@
 /**
- * What operations with promises take beside their own options: a signal that cancels them, and where the store is.
+ * Common options of operations with promises: a signal that cancels them, and the place of the store.
  *
  * @module
  */
@@ -31,11 +31,14 @@ export const abortableProblems = (options: unknown, more: ReadonlyArray<string> 
     : [`expected { ${known.join(", ")} }, with an AbortSignal as signal, found ${describeValue(options)}`]
 }
 
-/** The options of services that are said. */
+/** The options of services that are given. */
 export const servicesOf = (options: { readonly [K in keyof StillpointOptions]: StillpointOptions[K] | undefined }) =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as StillpointOptions
 
-/** What a signal cancels: not begun if that has happened already, and rejected with its reason. */
+/**
+ * Runs an operation that a signal can cancel: it does not begin if the signal is aborted already, and is rejected
+ * with the signal's reason.
+ */
 export const cancelled = async <A>(
   signal: AbortSignal | undefined,
   begin: (options: Abortable) => Promise<A>

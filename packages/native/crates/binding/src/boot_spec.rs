@@ -40,7 +40,7 @@ pub struct BootSpec {
     pub network: Option<NetworkSpec>,
     /// Quotas of some kinds of events.
     pub event_quotas: Vec<EventQuota>,
-    /// Disks, in the order in which the guest is told of them.
+    /// Disks, in the order in which the guest sees them.
     pub disks: Vec<DiskSpec>,
     /// Empty slots behind them.
     pub disk_slots: u32,

@@ -79,7 +79,7 @@ impl NativeMachine {
         self.hosted.facts().is_deterministic
     }
 
-    /// What the guest was in the middle of when the machine was made, before the first event of its
+    /// The guest's activity when the machine was made, before the first event of its
     /// log.
     #[napi(getter)]
     pub fn beginning(&self) -> GuestActivity {

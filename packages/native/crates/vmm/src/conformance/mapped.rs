@@ -90,7 +90,7 @@ impl GuestMemory for MappedMemory {
     }
 
     fn page_bytes(&self, page: usize) -> Result<Option<&[u8; PAGE_BYTES]>, MemoryError> {
-        // SAFETY: mapped as long as `self`, which the reference borrows: whoever writes the page needs it
+        // SAFETY: mapped as long as `self`, which the reference borrows: a writer of the page needs it
         // exclusively, or a pointer that is followed while a run has it exclusively.
         Ok(Some(unsafe { self.host(page).cast().as_ref() }))
     }

@@ -57,7 +57,7 @@ pub struct MachineConfig {
     pub network: Option<NetworkConfig>,
     /// Quotas of some kinds of events; the other kinds have their defaults.
     pub quotas: Vec<(EventKind, Quota)>,
-    /// Disks, in the order in which the guest is told of them.
+    /// Disks, in the order in which the guest sees them.
     pub disks: Vec<DiskSpec>,
     /// Empty slots behind them, for disks that are attached later.
     pub disk_slots: usize,

@@ -53,7 +53,7 @@ pub struct MachineDescription {
     pub processors: u32,
     /// Memory.
     pub memory: MemoryDescription,
-    /// Devices, in the order in which the guest is told of them.
+    /// Devices, in the order in which the guest sees them.
     pub devices: Vec<DeviceDescription>,
     /// The seed of its randomness; `None` if it was not recorded. A renewal reseeds it.
     pub seed: Option<Seed>,

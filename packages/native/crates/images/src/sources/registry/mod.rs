@@ -228,7 +228,7 @@ impl<'a> RegistrySource<'a> {
         Ok((self.client.steady(body), from - begins_at))
     }
 
-    /// What is asked for: its digest, its bytes, and the media type that it is announced with.
+    /// The requested content: its digest, its size, and the announced media type.
     fn selected(
         &self,
         endpoint: &Endpoint,
@@ -316,11 +316,11 @@ fn is_of_a_moment(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// What a registry says when it does not hand something out.
+/// The error for a registry's refusal.
 fn refusal(client: &Client, mut answer: Answer) -> ImageError {
     let status = answer.status().as_u16();
     let mut body = Vec::new();
-    // What cannot be read to its end says what it said so far.
+    // A message that cannot be read to its end is used as far as it came.
     let reader = client.steady(answer.response.body_mut().as_reader());
     let _ = reader.take(4096).read_to_end(&mut body);
     let text = String::from_utf8_lossy(&body);
