@@ -16,7 +16,7 @@ it("every-public-function-is-tried-by-a-program-without-types-or-exempt-for-a-re
   })
 })
 
-/** What opens snapshots finds one. */
+/** Functions that open snapshots find one. */
 const isOfStore = (name: string) => name in storeEntries && /^(Snapshots|serve|prefetch)/.test(name)
 
 describe("whatever a program without types hands to", () => {
@@ -25,7 +25,7 @@ describe("whatever a program without types hands to", () => {
       isDoneOrRefusedByName(
         (...args) =>
           Effect.gen(function* () {
-            // What opens snapshots finds one.
+            // Functions that open snapshots find one.
             if (given.includes(paths) || given.includes(pools) || isOfStore(name))
               yield* Effect.orDie(Effect.scoped(Pipeline.run(spec, { ...capture, target: "/s/good" })))
             return yield* entry(...args)

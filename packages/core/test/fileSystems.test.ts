@@ -17,7 +17,7 @@ const folder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "stillpoint-mounts-"))),
   (path) =>
     Effect.promise(async () => {
-      // What an overlay's work is done in is closed to its owner, too.
+      // The work directory of an overlay is closed to its owner too.
       await chmod(join(path, "over/work/work"), 0o700).catch(() => {})
       await rm(path, { recursive: true, force: true })
     })
@@ -161,7 +161,7 @@ describe("a target that somebody removes", () => {
           "new",
           Layer.succeed(DurableFiles, {
             ...meddled,
-            // Where nothing was there, another one is faster than who has found that.
+            // Another publisher is faster than the one that found nothing there.
             flush: (path: string) =>
               path.endsWith("/manifest.json") && isThere && !files.paths().includes(target)
                 ? Effect.andThen(Effect.orDie(published("old", files.layer)), files.shape.flush(path))

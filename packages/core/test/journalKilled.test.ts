@@ -18,7 +18,7 @@ const killsOfOneJournal = 40
 const where = mkdtempSync(join(tmpdir(), "stillpoint-killed-"))
 const program = await bundled(fileURLToPath(new URL("../src/testing/appendUntilKilled.ts", import.meta.url)))
 
-/** A process that is loaded, and appends once it is let go: loading takes a hundred times as long as what is looked at. */
+/** A process that is loaded, and appends on request: loading takes a hundred times as long as the tested part. */
 class Writer {
   readonly #child: ChildProcess
   readonly #ready: Promise<void>
@@ -59,7 +59,7 @@ class Writer {
     const isAlive = this.#child.kill("SIGKILL")
     await this.#closed
     if (!isAlive) throw new Error(`the writer ended by itself: ${this.#complaint}`)
-    // A torn last line was not acknowledged to anybody.
+    // A torn last line was not acknowledged.
     return this.#told.split("\n").slice(1, -1).map(Number)
   }
 

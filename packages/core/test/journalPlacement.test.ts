@@ -26,7 +26,7 @@ const copyInUse = (from: string, to: string, names: ReadonlyArray<"" | "-wal">) 
     for (const name of names) await copyFile(`${from}${name}`, `${to}${name}`)
   })
 
-/** What may happen to a file of a journal that is open: each takes it from its path. */
+/** Operations that remove a file of an open journal from its path. */
 const displacements: Readonly<
   Record<string, { readonly found: "nothing" | "another file"; readonly happens: (file: string) => Promise<void> }>
 > = {
@@ -194,7 +194,7 @@ describe("an empty file", () => {
         yield* use(path, (journal) => append(journal, 1))
         const cut = Effect.promise(() => truncate(path, 0))
         yield* cut
-        // Whether or not anybody ever claimed a run of it.
+        // Whether or not a run was ever claimed in it.
         assert.include(yield* reasonOf(countIn(path)), { _tag: "Corrupt", path })
         assert.deepStrictEqual((yield* Effect.promise(() => stat(path))).size, 0)
         yield* Effect.promise(() => rm(`${path}-claims`, { recursive: true }))
@@ -314,7 +314,7 @@ describe("a copy of a journal", () => {
         yield* copyInUse(path, copy, [""])
         assert.strictEqual((yield* reasonOf(countIn(copy)))._tag, "LogMissing")
         assert.isAbove(yield* countIn(path), 0)
-        // Whoever has opened and closed it since has made it whole.
+        // A process that has opened and closed it since has made it complete.
         yield* copyInUse(path, copy, [""])
         assert.strictEqual(yield* countIn(copy), yield* countIn(path))
       })

@@ -13,7 +13,9 @@ const append = (path: string) => use(path, (journal) => journal.append("s", [sam
 
 const refusalOf = (path: string) => Effect.map(Effect.flip(countIn(path)), ({ reason }) => reason)
 
-/** What is in a folder: of each file a digest of its content, but of the shared memory, which is made anew from the log. */
+/**
+ * The content of a folder: a digest of each file's content, except for the shared memory, which is rebuilt from the log.
+ */
 const contentsOf = async (where: string): Promise<Readonly<Record<string, string>>> => {
   const contents: Record<string, string> = {}
   for (const name of (await readdir(where)).toSorted()) {
@@ -178,7 +180,7 @@ describe("what somebody else can change", () => {
           const reason = yield* refusedUntouched(where, opened)
           assert.include(reason, { _tag: "Unfit", path: join(where, name), expected: "what belongs to user 0" })
         }
-        // Who owns the folder may put there what he wants.
+        // The owner of the folder may create any file in it.
         yield* Effect.promise(() => chown(where, nobody, nobody))
         assert.isAtLeast(yield* countIn(link), acknowledged)
       }

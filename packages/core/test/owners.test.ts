@@ -66,7 +66,7 @@ describe("owners", () => {
             })
           )
         )
-        // What is removed was superseded: nothing that anybody goes on with fails.
+        // Only superseded contents are removed: no process that still needs them fails.
         for (const { failures, published } of seen) {
           assert.deepStrictEqual(failures, [])
           assert.strictEqual(published, rounds * 2)

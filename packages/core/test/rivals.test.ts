@@ -1,4 +1,4 @@
-/** Processes that give and move one name at once: one does, and the others are told. */
+/** Processes that set and move one name at once: one succeeds, and the others get an error. */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync } from "node:fs"
@@ -18,7 +18,7 @@ import { bundled } from "../../../scripts/testing/bundled.ts"
 const program = await bundled(fileURLToPath(new URL("../src/testing/namingProcess.ts", import.meta.url)))
 const rounds = 8
 
-/** A process that waits to be let go, and what it says then. */
+/** A process that waits for its start, and its output afterwards. */
 const begun = async (home: string, own: string, ring: ReadonlyArray<string>) => {
   const node = ["--no-warnings", program, home, own, String(rounds), ...ring]
   const child = spawn(process.execPath, node, { stdio: ["pipe", "pipe", "inherit"] })

@@ -61,7 +61,7 @@ class Layout {
   }
 }
 
-/** What is bad, the name of what it is refused with, and what its message says was expected and what was found. */
+/** A bad input, the name of its refusal, and the expected and found parts of its message. */
 interface Bad {
   readonly spoil: (layout: Layout) => void
   readonly reason: ImageReason["_tag"]
@@ -140,7 +140,7 @@ const layouts: Readonly<Record<string, Bad>> = {
   }
 }
 
-/** What a registry does with one of an image's blobs. */
+/** A registry's treatment of one of an image's blobs. */
 type Answers = (response: ServerResponse, bytes: Buffer) => void
 
 const registries: Readonly<Record<string, Omit<Bad, "spoil" | "said"> & { answers: Answers; said: Array<string> }>> = {

@@ -21,7 +21,7 @@ const hello = { Cmd: ["sh", "-c", "echo hello from $0 && cat /etc/image /etc/hos
 
 const create = (input: CreateInput) => Effect.flatMap(BootedKit, (kit) => kit.create(input))
 
-/** What a workload did: from its pre-exec to its end. */
+/** The events of a workload: from its pre-exec to its end. */
 const storyOf = (events: ReadonlyArray<GuestEvent>) => {
   const from = events.findIndex((event) => event._tag === "WorkloadPreExec")
   return events.slice(from).flatMap((event) => {
@@ -216,7 +216,7 @@ describe("a guest of a booted kit", () => {
           const writeKernel = (path: string) => {
             copyFileSync(path, kernelPath)
             utimesSync(kernelPath, 1e9, 1e9)
-            // What was changed just now could be changed again unseen, and is not kept.
+            // A file that was changed just now could change again unseen, and is not cached.
             return Effect.sleep("150 millis")
           }
           yield* writeKernel((yield* kit.files).kernelPath)
@@ -246,16 +246,16 @@ describe("a guest of a booted kit", () => {
           assert.isString(vmm.build)
           // Its key, and the kit; then nothing.
           assert.deepStrictEqual([yield* boots(vmm.build), yield* boots(vmm.build)], [2, 0])
-          // What another build makes is asked for; where nobody knows, each time.
+          // Another build has its own results; without a build, each time.
           assert.deepStrictEqual([yield* boots("another"), yield* boots("another")], [1, 0])
           assert.deepStrictEqual([yield* boots(undefined), yield* boots(undefined)], [1, 1])
-          // Of a kernel that was written to, whatever its times say, the key is found out anew.
+          // After a write to the kernel, whatever its times, the key is computed again.
           yield* writeKernel((yield* kit.files).kernelPath)
           assert.deepStrictEqual([yield* boots(vmm.build), yield* boots(vmm.build)], [1, 0])
           // A kit with a file that is damaged is made whole, and then its key is found out, as that of any kit that is not known.
           const damaged = new KitError({ reason: new FileUnusable({ path: "erofs", detail: "no module" }) })
           assert.strictEqual(yield* boots(vmm.build, () => Effect.fail(damaged)), 1)
-          // What is kept counts only as far as it leads to a snapshot.
+          // A cached key counts only if it leads to a snapshot.
           const keys = join(directory, "keys")
           const digest = "0".repeat(64)
           for (const change of [

@@ -31,7 +31,7 @@ const base = mkdtempSync(join(tmpdir(), "stillpoint-faults-"))
 afterAll(() => rmSync(base, { recursive: true, force: true }))
 const kit = join(base, "kit")
 
-/** What came of captures into a folder for each name. */
+/** The results of captures into a folder for each name. */
 const captures = (before: ReadonlyArray<string>, folder: string, names: ReadonlyArray<string>) => {
   const told = ran(before, capturesOneGuest, folder, kit, ...names)
   return JSON.parse(told.slice(told.indexOf("[{"))) as ReadonlyArray<Outcome>

@@ -1,4 +1,4 @@
-/** Disks of snapshots, put together again by somebody who has only read how the format is drawn. */
+/** Rebuilds the disks of snapshots from nothing but the drawing of their format. */
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs"
 import { join } from "node:path"
 

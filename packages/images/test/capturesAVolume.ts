@@ -17,10 +17,10 @@ import { bootedKitAt, layer, runTo, smallImage } from "./guests.ts"
 
 const [folder = "", kit = "", fails = ""] = process.argv.slice(2)
 
-/** What is written has not reached the disk by the time that the guest listens: the freeze before a capture syncs it. */
+/** The written data has not reached the disk when the guest listens: the freeze before a capture syncs it. */
 const write = "dd if=/dev/urandom of=/data/file bs=64k count=64 2>/dev/null; exec busybox nc -l -p 80"
 
-/** What came of a capture, and what the disk failed at. */
+/** The results of a capture, and the failures of its disk. */
 export interface CaptureOutcome {
   /** The error's name; `null` where the snapshot was published. */
   readonly refused: string | null
@@ -30,7 +30,7 @@ export interface CaptureOutcome {
     readonly reason: string
     readonly errno: number | null
   }>
-  /** Whether the guest was told. */
+  /** Whether the guest got an error. */
   readonly isGuestTold: boolean
 }
 

@@ -17,12 +17,12 @@ const [base = "", kit = "", ...names] = process.argv.slice(2)
 const write =
   "for i in 1 2 3 4; do dd if=/dev/urandom of=/data/f$i bs=64k count=$i; cp /data/f$i /c/; done; sync; echo written"
 
-/** What came of a capture. */
+/** The results of a capture. */
 export interface Outcome {
   readonly name: string
   /** The error's reason and message; `null` where the capture succeeded. */
   readonly refused: { readonly reason: string; readonly message: string } | null
-  /** What then lay in its folder. */
+  /** The files in its folder afterwards. */
   readonly files: ReadonlyArray<string>
   /** Where it succeeded: whether what it wrote is the machine. */
   readonly isSame: boolean

@@ -79,7 +79,7 @@ describe("a disk that fails", () => {
           assert(failed !== undefined)
           assert.strictEqual(failed.operation, "write")
           assert.include(failed.message, volume("one").source)
-          // The guest goes on, and is told.
+          // The guest continues, and gets an error.
           yield* machine.agent.thaw()
           const told = yield* machine.exec({ argv: ["sh", "-c", "echo more > /data/more; sync /data/more"] })
           assert.notStrictEqual(told.code, 0)
@@ -105,7 +105,7 @@ describe("a disk that fails", () => {
           )
           yield* runTo(machine, "WorkloadPreExec")
           truncateSync(file, readFileSync(file).indexOf(big.subarray(0, 4096)) + 8192)
-          // What is to be captured is on a disk that is shorter now: it is not.
+          // The capture would need a disk that is shorter now, so it fails.
           const policy = kindTrigger("DiskFailed")
           const error = yield* Effect.flip(Pipeline.run(spec, { begun, policy, target: join(directory, "snapshot") }))
           assert(error._tag === "CaptureError", error.message)
@@ -133,7 +133,7 @@ describe("a disk that fails", () => {
           writeFileSync(image.file, bytes)
           const { machine } = yield* Effect.flatMap(BootedKit, ({ create }) => create({ image }))
           yield* runTo(machine, "WorkloadPreExec")
-          // What is captured is the image, not what its file has become.
+          // The capture contains the image, not the file's present content.
           const snapshot = yield* folder
           yield* machine.capture(snapshot)
           for (const each of [machine, yield* (yield* Vmm).restore(snapshot)]) yield* givesNoneOfTheChange(each, big)

@@ -13,7 +13,7 @@ const [source = "", kit = ""] = process.argv.slice(2)
 
 const durably = "dd if=/bin/busybox of=/data/file bs=4k count=10 conv=fsync && echo durable"
 
-/** What came of it: the workload's end, and what the disk failed at. */
+/** The results: the workload's end, and the failures of the disk. */
 export interface Flushed {
   readonly lines: ReadonlyArray<string>
   readonly failures: ReadonlyArray<{

@@ -88,13 +88,13 @@ export const runTo = Effect.fn("runTo")(function* (machine: Machine, kind: Guest
   return yield* Effect.die(new Error(`expected ${kind}, the run ended (${stop.reason}): ${said}`))
 })
 
-/** What a guest's console has said. */
+/** The lines on a guest's console. */
 export const linesOf = (machine: Machine) =>
   Effect.map(machine.eventsSoFar(), (events) =>
     events.flatMap((event) => (event._tag === "SerialLine" ? [event.text] : []))
   )
 
-/** What a command of the guest says; it has to succeed. */
+/** The output of a guest's command, which must succeed. */
 export const say = Effect.fn("say")(function* (machine: Machine, ...argv: ReadonlyArray<string>) {
   const { code, signal, stderr, stdout } = yield* machine.exec({ argv })
   if (code === 0) return new TextDecoder().decode(stdout)

@@ -78,7 +78,9 @@ const taken = Effect.fnUntraced(function* (
 
 const someTime = { budgetNanos: 300_000_000 }
 
-/** A clone under which the memory of a parent shrinks stops by name before it goes on with anything else; one beside it goes on. */
+/**
+ * A clone whose parent's memory file shrinks stops with a named error before it executes anything more; another clone continues.
+ */
 const unreadable = Effect.fnUntraced(function* (full: Snapshot, delta: Snapshot) {
   const memory = join(full.layers[0] ?? "", "memory.bin")
   const [victim, sibling] = yield* Effect.all([restoreSnapshot(delta), restoreSnapshot(delta)])

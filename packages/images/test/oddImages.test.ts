@@ -6,7 +6,7 @@ import { layer, linesOf, runTo, smallImage } from "./guests.ts"
 
 const longestMillis = 600_000
 
-/** Says how it was run, what it may do, and what a program does that is its owner's whoever runs it; then serves. */
+/** Prints its arguments, its rights, and the effect of a set-user-id program; then serves. */
 const script = `#!/usr/bin/env sh
 echo "run: $0 $# $*"
 echo "in: $(pwd)"

@@ -17,7 +17,7 @@ const [base = "", kit = "", failing = ""] = process.argv.slice(2)
 
 const mebi = 1 << 20
 
-/** What a guest is given of a file, and what its disk failed at. */
+/** The data that a guest got from a file, and the failures of its disk. */
 export interface Reading {
   readonly code: number | null
   /** Bytes that it was given, and whether each of them is the file's. */
@@ -26,7 +26,7 @@ export interface Reading {
   readonly failures: ReadonlyArray<string>
 }
 
-/** What came of it all. */
+/** All results. */
 export interface ReadOutcome {
   /** The guest of the failing disk, a fork of it, and a guest of the same files under other names, while it fails. */
   readonly during: Readonly<Record<"guest" | "fork" | "sibling", Reading>>

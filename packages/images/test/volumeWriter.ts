@@ -1,5 +1,6 @@
 /**
- * A process whose guest writes to a volume until it is killed, and tells what the guest was told is durable.
+ * A process whose guest writes to a volume until it is killed, and which reports the data that the guest
+ * knows to be durable.
  *
  * `node volumeWriter.ts KIT VOLUME`
  *

@@ -27,7 +27,10 @@ const instants = Number(process.env["STILLPOINT_VOLUME_INSTANTS"] ?? 6)
 
 const program = await programOf("./volumeWriter.ts")
 
-/** What a writer told before it was killed: what it found, and the last line that its guest was told is durable. */
+/**
+ * The last report of a writer before it was killed: its findings, and the last line that its guest knew to be
+ * durable.
+ */
 interface Told {
   readonly found: number | null
   readonly durable: number
@@ -47,7 +50,7 @@ const writeUntilKilled = (kit: string, volume: string, lines: number, afterMilli
     })
     child.once("close", () => {
       clearTimeout(timer)
-      // What is not a whole line was not told.
+      // An incomplete line was not reported.
       const whole = text.slice(0, text.lastIndexOf("\n") + 1)
       const found = /found (\d+)\n/.exec(whole)
       const durable = [...whole.matchAll(/durable (\d+)\n/g)].at(-1)
@@ -75,7 +78,7 @@ const checkFileSystem = (volume: string): void => {
   rmSync(copy)
 }
 
-/** The number in the last line of a log on a disk that nobody has mounted; 0 if there is none. */
+/** The number in the last line of a log on an unmounted disk; 0 if there is none. */
 const lastLineOf = (disk: string): number => {
   const { stdout } = spawnSync("debugfs", ["-R", "cat /log", disk], { encoding: "utf8" })
   return Number(stdout.trim().split("\n").at(-1) ?? 0)
@@ -84,7 +87,7 @@ const lastLineOf = (disk: string): number => {
 /** Appends, and returns when it is durable. */
 const durably = "oflag=append conv=notrunc,fsync 2>/dev/null"
 
-/** Writes, appends, renames and removes files on two disks for ever; each line that is told is durable on both. */
+/** Writes, appends, renames and removes files on two disks forever; each reported line is durable on both. */
 const restless = `i=0
 while :; do
   i=$((i+1))
@@ -182,7 +185,7 @@ describe("a volume", () => {
               assert.strictEqual(yield* append(machine, "second"), "first\nsecond\n")
             })
           )
-          // Who asks for the original by a clone's disk is told what that is.
+          // Using the original file for a clone's disk is refused with an explanation.
           const original = yield* Effect.flip(Effect.scoped(Gate.restore(target, { diskSources: { data: source } })))
           assert(original.reason._tag === "NotRestored" && original.reason.cause._tag === "DiskIsCopy")
           const { machine: late } = yield* Gate.restore(target)
@@ -231,7 +234,7 @@ describe("a volume", () => {
                 for (const log of ["/data/log", "/scratch/log"]) {
                   assert.isAtLeast(Number((yield* say(clone, "tail", "-n", "1", log)).trim()), durable)
                 }
-                // What the clone has not in its memory it reads of its disks.
+                // Data that the clone does not have in memory is read from its disks.
                 yield* say(clone, "sh", "-c", "echo 3 > /proc/sys/vm/drop_caches; cat /data/d*/* /scratch/d*/* | wc -c")
               })
             )

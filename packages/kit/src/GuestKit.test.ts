@@ -155,7 +155,7 @@ it.effect("who-allows-it-gets-the-newest-and-that-is-said-and-recorded", () =>
         }
       ]
     })
-    // Who does not allow it is not served by what another one has taken.
+    // A kit that does not allow it does not use another's substitute.
     assert.strictEqual((yield* reasonOf(kit.files))._tag, "ArchiveUnreachable")
   })
 )

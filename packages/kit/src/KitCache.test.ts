@@ -53,7 +53,7 @@ describe("faults", () => {
               const stored = yield* Effect.result(store(cache))
               memory.reboot((outcomes) => (choices[next++ % choices.length] ?? 0) % outcomes)
               const kept = yield* load(cache)
-              // What was said to be kept is.
+              // A file that was reported as stored is there.
               if (Result.isSuccess(stored)) assert.isTrue(Option.isSome(kept))
               if (Option.isSome(kept)) {
                 for (const [name, bytes] of contents) {

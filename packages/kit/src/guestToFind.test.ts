@@ -17,11 +17,11 @@ it.effect("what-was-made-of-the-kit-is-found-by-its-files-as-they-stand-and-a-bo
     const whole = yield* boot
     const found = yield* find
     assert.deepStrictEqual(found, { kernelPath: whole.kernelPath, origin: whole.origin, seal: found.seal })
-    // Whatever else is asked for is something else, and what is the same is the same to whoever asks.
+    // Other requests give other names, and equal ones the same name for every caller.
     const other = yield* TestClock.withLive(kit.use((each) => each.guestToFind({ modules: [] })))
     assert.notStrictEqual(other.seal, found.seal)
     assert.deepStrictEqual(yield* find, found)
-    // Modules whose needs are said to be others are others; a boot reads them, and puts that right.
+    // Modules with other stated dependencies give another name; a boot reads them, and corrects the cache.
     const said = join(
       kit.config.directory,
       "modules",
@@ -55,7 +55,7 @@ it.effect("what-was-made-of-the-kit-is-found-by-its-files-as-they-stand-and-a-bo
         known.add(seal)
       }
     }
-    // What was fetched is not read, nor fetched again, for what is found; a boot has it whole.
+    // The fetched file is neither read nor fetched again to find a name; a boot has it complete.
     const module = modulePaths.get("ext4") ?? ""
     const content = yield* Effect.promise(() => readFile(module))
     const requests = archive.requests.length
@@ -64,7 +64,7 @@ it.effect("what-was-made-of-the-kit-is-found-by-its-files-as-they-stand-and-a-bo
     assert.strictEqual(archive.requests.length, requests)
     assert.deepStrictEqual(yield* boot, whole)
     assert.deepStrictEqual(yield* Effect.promise(() => readFile(module)), content)
-    // One that is missing is told of: who looks for something has to do without.
+    // A missing file is reported: a caller that looks for a name must do without.
     yield* Effect.promise(() => rm(module))
     const missing = yield* Effect.flip(find)
     assert(missing._tag === "KitError" && missing.reason._tag === "FileUnusable")

@@ -28,7 +28,7 @@ const gone = Effect.suspend(() => {
   fetched += 1
   return new KitError({ reason: new PackageUnknown({ name: "any", source: "a test" }) })
 })
-/** Nothing is fetched here: who gets so far has been asked for something that could be. */
+/** Nothing is fetched here: a caller that gets this far has made a valid request. */
 const archive = Layer.succeed(Archive, {
   config: debianTrixie,
   find: () => gone,

@@ -45,7 +45,8 @@ describe("what crosses the bridge", () => {
     }
     const names = (failed: OperationError) =>
       new Set(failures.filter((failure) => failure.failed === failed).map((failure) => failure.name))
-    // What TypeScript knows and Rust never sends would be dead; the rest comes from validation and from the agent.
+    // Names that TypeScript knows and Rust never sends would be dead; the others come from validation and from the
+    // agent.
     const here = new Set([
       "InvalidConfiguration",
       "InvalidRun",

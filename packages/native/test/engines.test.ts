@@ -1,4 +1,4 @@
-/** What the engines of this host say of themselves is what happens to who names them. */
+/** The reports about this host's engines match what happens when one is named. */
 import { BootError, Vmm } from "@stillpoint/core"
 import { Effect } from "effect"
 import { assert, describe, it } from "vitest"

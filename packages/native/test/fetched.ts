@@ -1,7 +1,7 @@
 /** Requests by HTTP, each on a connection of its own. */
 import { get } from "node:http"
 
-/** What is answered at an address, in the parts that it came in. */
+/** The answer at an address, in the parts in which it arrived. */
 export const fetched = (from: string): Promise<ReadonlyArray<Buffer>> =>
   new Promise((resolve, reject) => {
     get(from, { agent: false }, (response) => {

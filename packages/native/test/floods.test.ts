@@ -131,7 +131,7 @@ describe("a guest that floods its host", () => {
           next = seq + 1
         })
         const running = yield* Effect.forkChild(read.run({ atNanos: endNanos }), { startImmediately: true })
-        // This thread reads nothing for a while; the guest goes on only as far as it may.
+        // This thread reads nothing for a while; the guest runs only as far as it may.
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)
         assert.isBelow(yield* read.nowNanos, endNanos)
         assert.strictEqual((yield* Fiber.join(running)).reason, "time")

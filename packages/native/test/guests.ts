@@ -17,7 +17,10 @@ tr -d - < /proc/sys/kernel/random/uuid > /www/index.html
 exec httpd -f -p 8080 -h /www
 `
 
-/** What boots Linux with an agent; `argv` is its workload, an HTTP server if absent, none if `null`. */
+/**
+ * The specification that boots Linux with an agent; `argv` is its workload, an HTTP server if absent,
+ * none if `null`.
+ */
 export const linux = Effect.fn("linux")(function* (
   argv?: ReadonlyArray<string> | null,
   modules: ReadonlyArray<string> = []
@@ -69,7 +72,7 @@ export const flooding = code(
   0xff9ff06f // j    .-8
 )
 
-/** What boots a payload of a few instructions in 1 MiB. */
+/** The specification that boots a payload of a few instructions in 1 MiB. */
 export const payload = Effect.fn("payload")(function* (instructions: Uint8Array) {
   const path = join(yield* folder, "payload.bin")
   yield* Effect.sync(() => writeFileSync(path, instructions))

@@ -15,6 +15,6 @@ export const hostProgram = (name: string, ...args: ReadonlyArray<string>) =>
       })
   )
 
-/** What a test's name says where a program is not there; `undefined` where it is. */
+/** The note in a test's name if a program is missing; `undefined` if it is there. */
 export const missingProgram = (name: string, argument = "--version"): string | undefined =>
   spawnSync(name, [argument]).error === undefined ? undefined : ` (skipped: no ${name})`

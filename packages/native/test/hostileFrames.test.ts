@@ -8,7 +8,7 @@ import { loadAddon } from "../src/binding/loadAddon.ts"
 const addon = await Effect.runPromise(loadAddon)
 const runs = Number(process.env["STILLPOINT_RUNS"] ?? 500)
 
-/** What the machine makes of bytes on its control port, as a host is told it. */
+/** The events that the machine decodes from bytes on its control port, as a host gets them. */
 const eventsOf = (bytes: Uint8Array): ReadonlyArray<GuestEvent> => {
   const batch = addon.controlEvents(bytes)
   const events: Array<GuestEvent> = []

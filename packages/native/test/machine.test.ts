@@ -116,7 +116,7 @@ describe("a machine", () => {
         assert.deepStrictEqual(yield* eventsOf(restored), yield* machine.eventsSoFar(captured.seq + 1))
         assert.strictEqual(yield* restored.digest, yield* machine.digest)
         assert.isAbove((yield* restored.takeTouchedPages).length, 10)
-        // What it is asked it is asked alike, too.
+        // Both get the same requests.
         for (const each of [machine, restored]) assert.strictEqual((yield* each.exec({ argv: ["true"] })).code, 0)
         assert.strictEqual(yield* restored.digest, yield* machine.digest)
       })

@@ -44,7 +44,7 @@ describe("guests that need more memory than there is", () => {
           assert.strictEqual(failure.reason._tag, "GuestEnded")
           assert.match(failure.message, /memory/)
         }
-        // Those that had enough go on, and with the limit lifted so do new ones.
+        // Machines with enough memory continue, and with the limit lifted new ones run too.
         for (const [index, { machine }] of clones.entries()) {
           if (outcomes[index]?._tag === "Failure") continue
           assert.strictEqual((yield* machine.exec({ argv: ["true"] })).code, 0)

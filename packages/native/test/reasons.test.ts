@@ -67,9 +67,9 @@ const fromWithin: Readonly<Record<string, string>> = {
     "guests::linux_is_refused_by_name_where_kvm_emulates, of crates/kvm: where the host's KVM does",
   "AttachError.Closed": "as MachineError.Closed"
 }
-/** What an operation says when the core or the host fails it; `session/tests.rs` brings these about. */
+/** The errors of an operation whose core or host fails; `session/tests.rs` causes them. */
 const ofTheHost = new Set(["Panicked", "NoThread"])
-/** What recordings say; core's `ReplayVmm.test.ts`. */
+/** The errors of recordings; see core's `ReplayVmm.test.ts`. */
 const ofRecordings = new Set(["NotInARecording", "RecordingEnded"])
 
 const reached = new Set<string>()
@@ -226,7 +226,7 @@ describe("every reason is reached by its name", () => {
         yield* capture("FileExists", directory)
         yield* capture("ParentUnknown", yield* folder, "0".repeat(64))
         yield* capture("WriteFailed", "/sys/kernel")
-        // A snapshot that vanished under the machine that was restored from it cannot be captured anew.
+        // A snapshot that vanished under its restored machine cannot be captured again.
         for (const [reason, spoil] of [
           ["SnapshotChunkUnreadable", (file: string) => truncateSync(file, 0)],
           ["SnapshotChunkCorrupt", (file: string) => writeFileSync(file, new Uint8Array(2 << 20).fill(1))]
@@ -337,7 +337,7 @@ describe("every reason is reached by its name", () => {
         const unserved = rejected("Exec", "StreamsFailed")
         yield* reach("ExecError.AgentRejected", told(unserved))
         yield* reach("ExecError.AgentRejected", told(rejected("ExecStdin", "InputFull")))
-        // What is refused to another command, or of no use to one that has ended, is none of its own.
+        // Refusals of another command, or that no longer matter to an ended one, are not its own.
         for (const harmless of [
           rejected("Exec", "StreamsFailed", 77),
           rejected("ExecStdin", "CommandUnknown"),

@@ -24,7 +24,7 @@ const runTo = async (machine: Addon.NativeMachine, kinds: Parameters<typeof kind
   assert.strictEqual(stop.reason, "event")
 }
 
-/** What a shell command in the guest says. */
+/** The output of a shell command in the guest. */
 const shell = async (machine: Addon.NativeMachine, command: string): Promise<string> => {
   const from = machine.nextSeq()
   ok(

@@ -20,7 +20,7 @@ export const settle = (isDone: () => boolean): Effect.Effect<void> =>
   Effect.promise(async () => {
     const begun = performance.now()
     for (let turn = 0; !isDone() && performance.now() - begun < neverAfterMillis; turn++) {
-      // What one collection lets go may hold what the next one does.
+      // Objects that one collection releases may hold what the next one collects.
       if (turn < 3 || turn % eager === 0) collectGarbage()
       await new Promise((resolve) => (turn < eager ? setImmediate(resolve) : setTimeout(resolve, 5)))
     }

@@ -14,7 +14,7 @@ const boot = Effect.gen(function* () {
 /** Guest time that a slow host lets pass before it pauses. */
 const heldUpNanos = 1_000_000
 
-/** The machine, on a host that is slow to pause it: guest time goes on in between. */
+/** The machine, on a host that is slow to pause it: guest time advances in between. */
 const slowToPause = (machine: Machine): Machine => ({
   ...machine,
   pause: Effect.gen(function* () {

@@ -10,7 +10,7 @@ type Asked = Effect.Effect<unknown, unknown, Scope.Scope>
 
 const bytes = fc.oneof(rubbish, fc.constant(new Uint8Array(32)))
 
-/** What a machine is asked, and what its arguments are nearly. */
+/** The requests to a machine, and the values that their arguments resemble. */
 const questions: Readonly<
   Record<string, readonly [(machine: Machine, ...args: ReadonlyArray<never>) => Asked, ...Array<fc.Arbitrary<unknown>>]>
 > = {

@@ -65,7 +65,7 @@ const withKept =
   (...args) =>
     Effect.andThen(kept, call(...args))
 
-/** What a sandbox is asked. */
+/** The requests to a sandbox. */
 const ofSandbox = (method: "exec" | "fork" | "snapshot" | "spawn"): Untyped =>
   withKept((...args) =>
     Effect.flatMap(Sandbox.of("web"), (sandbox) =>

@@ -1,4 +1,4 @@
-/** Archives of snapshots, whole, cut, damaged or made by somebody who means harm. */
+/** Archives of snapshots: whole, truncated, damaged or malicious. */
 import { generateKeyPairSync } from "node:crypto"
 import { spawnSync } from "node:child_process"
 import {
@@ -41,7 +41,7 @@ const ours = Effect.runSync(
 
 const listed = Snapshots.use(({ list }) => list)
 
-/** What is done to an archive: bytes exchanged, cut off, taken out or put in. */
+/** Damage to an archive: bytes replaced, cut off, removed or inserted. */
 const damage = fc.oneof(
   fc.record({ how: fc.constant("flip" as const), at: fc.nat(), by: fc.integer({ min: 1, max: 255 }) }),
   fc.record({ how: fc.constant("cut" as const), at: fc.nat() }),
@@ -132,7 +132,7 @@ describe("archives of snapshots", () => {
       assert.strictEqual(tagOf(again), "NameTaken")
       assert.lengthOf(readdirSync(join(at("part"), "snapshots")), 2)
 
-      // An archive of another version is refused by its number, one that nobody signed by whom it lacks.
+      // An archive of another version is refused by its number, an unsigned one by the missing key.
       const archive = readFileSync(both)
       const before = Buffer.from(archive.toString("latin1").replace('"version":2', '"version":1'), "latin1")
       writeFileSync(join(folder, "before.tar"), before)

@@ -10,7 +10,7 @@ interface Constructor {
   readonly call: (given: Readonly<Record<string, unknown>>) => unknown
   /** For each name what will do, and what will not. */
   readonly places: Readonly<Record<string, readonly [right: unknown, ...wrong: ReadonlyArray<unknown>]>>
-  /** How what is told of a place begins, where its name is not said. */
+  /** The beginning of a report about a place, if its name is not stated. */
   readonly called?: Readonly<Record<string, string>>
   /** Whether names that do not exist are refused. */
   readonly hasOptions?: boolean
@@ -27,7 +27,7 @@ const text = ["a", 5, null, {}] as const
 const call = [() => true, 5, null, "f"] as const
 const count = [3, 0, 1.5, "3", null] as const
 const onFailure = ["fail", "later", null, 5] as const
-/** What no guest can send. */
+/** Names that no guest can send. */
 const names = ["", "caches warm", "-a", "ä", "a\n", "a".repeat(65), 5, null, {}] as const
 const schema = [config, 5, "s", null] as const
 const calm = {
@@ -189,7 +189,7 @@ const constructors: Readonly<Record<string, Constructor>> = {
   }
 }
 
-/** What has one argument, or a list of one kind, or takes whatever it is given and answers. */
+/** Functions with one argument, or a list of one kind, or that accept anything. */
 const simple = new Set([
   "afterGuestTime",
   "allOf",
@@ -250,7 +250,7 @@ describe("all that is wrong with what is given is told at once", () => {
           }
           for (const name of [...Object.keys(wrong), ...unknown])
             assert.isTrue(told(name), `${name} in ${lines.join("; ")}`)
-          // And nothing that is right, but for the elements of a list, which are told each.
+          // And no valid part, except for the elements of a list, each of which is reported.
           for (const name of Object.keys(right))
             if (!(name in wrong)) assert.isFalse(told(name), `${name} in ${lines.join("; ")}`)
         }),

@@ -7,7 +7,7 @@ import { Policy, PolicyError } from "./index.ts"
 
 type Call = (...args: ReadonlyArray<unknown>) => unknown
 
-/** What a program without types may call: every function that the package exports, and what their results offer. */
+/** The calls of a caller without types: every exported function, and the methods of their results. */
 const entries: Readonly<Record<string, Call>> = {
   ...(Object.fromEntries(
     Object.entries(Everything).filter(
@@ -39,7 +39,7 @@ const probe = Everything.defineProbe({ name: "acme/probe", config, effect: () =>
 /** Those that say in their result, and not by throwing, what is wrong. */
 const answering = new Set(["decodePolicy", "SnapshotResources.fromJson"])
 
-/** What a getter of the caller's own throws is the caller's. */
+/** An exception of the caller's own getter is passed on. */
 const theirs = new Error("of the caller")
 const throwing = {
   get calmFor(): never {

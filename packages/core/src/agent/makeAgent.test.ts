@@ -232,10 +232,10 @@ describe("the agent's client", () => {
   )
 })
 
-/** Bytes that a command has taken before it is told. */
+/** Bytes that a command takes before the agent confirms them. */
 const stepBytes = contractLimits.commandInputBytes / 4
 
-/** What the n-th byte of an input is. */
+/** The n-th byte of an input. */
 const byteAt = (at: number): number => (at * 31) & 0xff
 
 /** A command that takes its input in its own time, behind a port with little room. `firstStepBytes`: taken before that is first told. */
@@ -320,7 +320,7 @@ describe("standard input", () => {
           fc.nat({ max: 3_000_000 }),
           fc.array(fc.integer({ min: 1, max: 400_000 }), { minLength: 1, maxLength: 4 }),
           fc.integer({ min: 1, max: 40 }),
-          // An agent of before channels tells as much later.
+          // An agent without a channel confirms as much later.
           fc.constantFrom(contractLimits.commandMuchBytes, stepBytes),
           async (sizeBytes, takes, roomFrames, firstStepBytes) => {
             const pace = takes.map((bytes) => Math.max(bytes, Math.ceil(sizeBytes / 2_000)))

@@ -7,7 +7,7 @@ import { recordedFrame } from "./recordedFrame.ts"
 
 type Input = Extract<GuestEvent, { readonly _tag: "HostInput" }>
 
-/** What the host put on the agent's port: the length of what follows, the frame's number, its fields. */
+/** The host's bytes on the agent's port: length, the frame's number, its fields. */
 const sent = (number: number, fields: ReadonlyArray<number> = []): Input => {
   const data = Uint8Array.of(fields.length + 1, 0, 0, 0, number, ...fields)
   return { _tag: "HostInput", seq: 1, atNanos: 5, kind: "control", port: 1, data }

@@ -43,7 +43,7 @@ describe("events of before", () => {
       rejected(2, "WorkloadPreExec", "not one of the host's"),
       rejected(3, "Unknown", "no frame")
     ])
-    // What a recording of this contract holds is not interpreted: it has the fields or is refused.
+    // A recording of this contract is not interpreted: it has the fields or is refused.
     const present = [JSON.stringify(header), lines[2]].join("\n").replace('"seq":1', '"seq":0')
     assert.isTrue(Result.isFailure(decodeTimeline(new TextEncoder().encode(`${present}\n`))))
   })

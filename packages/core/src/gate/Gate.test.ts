@@ -95,7 +95,7 @@ describe("the gate", () => {
           for (const millis of standing) {
             const before = yield* clone.clockErrorNanos
             yield* TestClock.adjust(millis)
-            // While it stands its error grows, and that is what is said.
+            // While it is stopped its error grows, and is reported.
             assert.strictEqual((yield* clone.clockErrorNanos) - before, millis * 1e6)
             const nowNanos = yield* clone.machine.nowNanos
             const guest = BigInt(yield* stdoutOf(clone, "date", "+%s%N"))
@@ -152,7 +152,7 @@ describe("the gate", () => {
         )
         assert.include(kinds, "AgentThawed")
         assert.isAbove(acknowledgedAtNanos, manifest.capture.atNanos)
-        // It goes on where it was frozen, as late as it was frozen for.
+        // It continues where it was frozen, delayed by the time of the freeze.
         const stop = yield* machine.run({ kinds: ["SerialLine"] })
         assert.strictEqual(stop.atNanos, 5_000_000_000 + 2_000_000)
       })

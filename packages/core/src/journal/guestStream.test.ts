@@ -9,7 +9,7 @@ import { Journal, type JournalShape } from "./Journal.ts"
 import { JournalError } from "./JournalErrors.ts"
 import { makeMemoryJournal } from "./memoryJournal.ts"
 
-/** A machine that says what it is told to say, to subscribers with delay. */
+/** A machine that emits the given events, to subscribers with a delay. */
 const talkingMachine = () => {
   const log: Array<GuestEvent> = []
   const live = new Subject<GuestEvent>()
@@ -135,7 +135,7 @@ describe("a recorded guest", () => {
         say(3)
         tellSubscribers()
         assert.strictEqual((yield* Effect.flip(recording.flush)).reason._tag, "DiskFull")
-        // Longer than events gather: whoever follows has met the full disk, too.
+        // Longer than events gather, so followers have met the full disk too.
         yield* Effect.sleep("40 millis")
         say(2)
         tellSubscribers()

@@ -31,7 +31,7 @@ const fill = (journal: JournalShape) =>
     journal.append("s", [{ ...sampleRecord(0), json: JSON.stringify("x".repeat(900_000)) }], { survives: "process" })
   )
 
-/** What may become of the content of a file that stays where it is. */
+/** Changes to the content of a file that stays at its path. */
 const spoilings: Readonly<Record<string, (file: string) => void>> = {
   "cut to nothing": (file) => truncateSync(file, 0),
   "cut in half": (file) => truncateSync(file, Math.floor(statSync(file).size / 2)),
@@ -56,7 +56,7 @@ describe("a journal that is open", () => {
                 const journal = yield* makeSqliteJournal({ path })
                 if (isLarge) yield* fill(journal)
                 for (let value = 0; value < 3; value++) yield* append(journal, value)
-                // What is behind the last commit is of an earlier turn of the log: without effect.
+                // Bytes behind the last commit are from an earlier turn of the log, and have no effect.
                 if (isLarge && beside !== "" && what.startsWith("cut") && what !== "cut to nothing") return
                 spoil(`${path}${beside}`)
                 for (const survives of ["host", "process"] as const) {
@@ -141,7 +141,7 @@ describe("a journal that is open", () => {
             }
           })
         )
-        // What was being appended while it was cut was not acknowledged; what was before is there, or it is said that it is not.
+        // An append during the truncation was not acknowledged; earlier ones are there, or reported as missing.
         const again = yield* Effect.result(
           Effect.scoped(Effect.flatMap(makeSqliteJournal({ path }), (journal) => journal.read("s")))
         )

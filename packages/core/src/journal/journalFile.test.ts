@@ -124,7 +124,7 @@ describe("a journal file", () => {
             if (fileMode !== null) await chmod(path, 0o644)
           })
           if (what === "file" && !isRoot) {
-            // Nothing is left beside it that could not be written either; somebody else's is named.
+            // No unwritable file is left beside it; another's is named.
             assert.deepStrictEqual(yield* Effect.promise(() => readdir(where)), ["journal", "journal-claims"])
             const shared = `${path}-shm`
             yield* Effect.promise(() => writeFile(shared, "", { mode: 0o444 }))
@@ -286,7 +286,7 @@ describe("a journal file", () => {
     )
   )
 
-  /** Somebody who reads what was in a journal before anything went from the log into the file. */
+  /** A reader of the journal's content before anything was merged from the log into the file. */
   const readerOf = (path: string): DatabaseSync => {
     const reader = new DatabaseSync(path)
     reader.exec("PRAGMA journal_mode = WAL; BEGIN; SELECT count(*) FROM sqlite_schema")

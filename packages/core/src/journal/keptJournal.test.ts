@@ -14,7 +14,7 @@ const directory = Effect.acquireRelease(
   (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
 )
 
-/** Does something with a copy of a journal that a build of before has written. */
+/** Uses a copy of a journal that an earlier build has written. */
 const withKept = <A, E>(name: string, use: Effect.Effect<A, E, Journal>) =>
   Effect.scoped(
     Effect.gen(function* () {

@@ -22,13 +22,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constantFrom("untag" as const, "remove" as const), name })
 )
 
-/** What a store is, said without files: names and snapshots, each with what it was taken against. */
+/** A model of a store without files: names and snapshots, each with its parent. */
 interface Model {
   readonly names: ReadonlyMap<string, string>
   readonly parents: ReadonlyMap<string, string | null>
 }
 
-/** What a step makes of a store, and the error that it is told; labels stand for digests. */
+/** The effect of a step on a store, and its error; labels replace digests. */
 const expected = (model: Model, one: Step, label: string): { readonly model: Model; readonly error: string | null } => {
   const refused = (error: string) => ({ model, error })
   const names = new Map(model.names)
@@ -80,7 +80,7 @@ const perform = (snapshots: SnapshotsShape, one: Step, label: string) => {
   }
 }
 
-/** What stands in a store, as the model says it. */
+/** The content of a store, in the model's form. */
 const standing = Effect.gen(function* () {
   const all = yield* (yield* Snapshots).list
   const labels = new Map(all.map(({ digest, manifest }) => [digest, manifest?.runId ?? "damaged"]))
@@ -191,7 +191,7 @@ describe("a store of names", () => {
               Effect.flatMap(Snapshots, (snapshots) => Effect.result(perform(snapshots, one, "new")))
             )
             files.reboot((outcomes) => (choices.next().value as number) % outcomes)
-            // Whoever comes next finds one of the two, and clears the rest.
+            // The next process finds one of the two states, and clears the rest.
             const found = yield* run(files, standing)
             const after = said(expected(before, one, "new").model)
             const isAfter = JSON.stringify(found.names) === JSON.stringify(after.names)

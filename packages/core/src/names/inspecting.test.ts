@@ -54,7 +54,7 @@ describe("what is known of a snapshot of the store", () => {
           Snapshots.use(({ inspect }) => inspect(label))
         )
         const reads = files.reads - before
-        // What the store would say to who wants it.
+        // The store's answer to a request for it.
         const got = yield* run(files, Effect.result(Snapshots.use(({ get }) => get(label))))
         const refusal = Result.isFailure(got) && "reason" in got.failure ? got.failure.reason.message : null
         assert.strictEqual(problem, refusal)

@@ -209,7 +209,7 @@ describe("a pipeline", () => {
             ({ manifest }) => manifest.capture.atNanos
           )
         assert.strictEqual(yield* at("/s/pre-exec"), 300_000_000)
-        // One millisecond for the agent to freeze the workload, in a fork: nobody else's clock moved by it.
+        // One millisecond for the agent to freeze the workload, in a fork: no other clock advanced.
         assert.strictEqual(yield* at("/s/listener"), 451_000_000)
         assert.strictEqual((yield* listRuns).length, 3)
       })

@@ -16,7 +16,7 @@ const host = () =>
 
 const execProbe = Pipeline.execProbe as unknown as (command: unknown) => unknown
 
-/** By the beginning of what is told of it: an option, and what it may not be. */
+/** By the beginning of its report: an option, and invalid values for it. */
 const ofSpec: Readonly<Record<string, readonly [string, ...ReadonlyArray<unknown>]>> = {
   "spec.kernelPath": ["kernelPath", 5, null],
   "spec.memoryMib": ["memoryMib", "much", 0.5, 2 ** 20],
@@ -73,7 +73,7 @@ const ofCapture: Readonly<Record<string, readonly [string, ...ReadonlyArray<unkn
 
 const disk = { name: "data", access: "scratch", sizeBytes: 512 }
 
-/** By what is told: what is wrong inside one option, each of which may be wrong beside the others. */
+/** By its report: a problem inside one option, which may occur together with the others. */
 const inside: Readonly<Record<string, readonly [option: string, wrong: object]>> = {
   "tuning: no stage is called": ["tuning", { sleep: {} }],
   "tuning.boot:": ["tuning", { boot: 5 }],
@@ -125,7 +125,7 @@ const repeat: Untyped = (...args) =>
     (Pipeline.repeat as unknown as (...args: ReadonlyArray<unknown>) => Stream.Stream<unknown>)(...args)
   ) as Asked
 
-/** What a pipeline is refused for. */
+/** The problems for which a pipeline is refused. */
 const refusal = (ask: Asked) =>
   Effect.runPromise(
     Effect.scoped(Effect.flip(ask)).pipe(

@@ -40,7 +40,7 @@ const host = (script: ReadonlyArray<ScriptLine>, files = new MemoryFiles()) =>
 
 const listenerAt = serviceScript.find(({ event }) => event._tag === "ListenerBound")?.atNanos ?? 0
 
-/** Fires at a kind of event, and then lets the guest go on for half a second, as a wait for calm does. */
+/** Fires at a kind of event, and then lets the guest run for half a second, as a wait for calm does. */
 const calm = (kind: GuestEventKind): Trigger => {
   const plain = kindTrigger(kind)
   return {

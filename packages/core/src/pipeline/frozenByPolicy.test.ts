@@ -30,7 +30,7 @@ const freezing = (kind: Parameters<typeof kindTrigger>[0]): Trigger => {
       const timeline = yield* GuestTimeline
       const firing = yield* plain.await
       yield* timeline.requestFreeze
-      // What has happened meanwhile is told first.
+      // Events since then come first.
       let { events, nowNanos } = yield* timeline.advance({ kinds: ["AgentFrozen"], atNanos: null })
       while (!events.some((event) => event._tag === "AgentFrozen")) {
         ;({ events, nowNanos } = yield* timeline.advance({ kinds: ["AgentFrozen"], atNanos: null }))
@@ -124,7 +124,7 @@ describe("a decision before the workload", () => {
           Pipeline.run(spec, { policy, target: "/s/warm", warmUp: [{ argv: ["sleep", "1"] }] })
         )
         assert.strictEqual(warm._tag, "PreExecMissed")
-        // Whatever its cause is told to be: a line of the console, or what the policy made of it.
+        // For any reported cause: a line of the console, or a mapped one.
         const retold: Trigger = {
           ...late,
           await: Effect.map(

@@ -73,13 +73,13 @@ describe("recovery", () => {
                 const opened = yield* Effect.result((yield* SnapshotStore).open("/s/target"))
                 return { report, states, opened }
               }).pipe(
-                // What the first one has claimed ended with it.
+                // The claims of the first process ended with it.
                 Effect.provide(hostProcess(files, { ...journal, ...makeMemoryClaims() }), { local: true })
               )
             )
             for (const state of seen.states) assert.isTrue(isEnded(state), state.phase)
             const [state] = seen.states
-            // What the journal says and what stands on the disk is the same.
+            // The journal and the disk agree.
             if (seen.opened._tag === "Success" && state !== undefined) {
               assert.include(["ready", "failed", "abandoned"], state.phase)
               if (isValidated) assert.strictEqual(seen.opened.success.validation?.verdict, "passed")

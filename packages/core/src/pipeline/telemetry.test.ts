@@ -90,7 +90,7 @@ describe("a run under OpenTelemetry", () => {
             )
             return [good.runId, bad._tag] as const
           })
-          // What has not been sent is sent when the layer's scope closes.
+          // The rest is sent when the layer's scope closes.
         ).pipe(Effect.provide(Layer.merge(host, telemetry), { local: true }))
         assert.isNotEmpty(runId)
         assert.strictEqual(failed, "BootError")
@@ -113,7 +113,7 @@ describe("a run under OpenTelemetry", () => {
             "attempt"
           )
         }
-        // What a stage does of its own is below it.
+        // A stage's own spans are below it.
         const byId = new Map(spans.map((span) => [span.spanId, span]))
         const above = (name: string) => byId.get(spans.find((span) => span.name === name)?.parentSpanId ?? "")?.name
         assert.strictEqual(above("SnapshotStore.publish"), "stage publish")

@@ -252,7 +252,7 @@ describe("a pool", () => {
         ),
         {
           numRuns: 150,
-          // A clone made for somebody who left was kept beyond what is wanted.
+          // A clone for a caller that had left was kept beyond the wanted number.
           examples: [
             [
               1,

@@ -15,7 +15,7 @@ import type { RunEvent } from "./RunEvent.ts"
 import { foldRun, isEnded, type RunPhase } from "./RunState.ts"
 import { readRun } from "./runStream.ts"
 
-/** What must have happened. */
+/** The events that must have happened. */
 interface Model {
   events: ReadonlyArray<RunEvent>
 }
@@ -56,7 +56,7 @@ const contextOn = (journal: JournalShape) =>
 
 type NextCommand = (phase: RunPhase) => RunCommand
 
-/** What holds of every run at every moment. */
+/** The invariants of every run at every moment. */
 const checkPromises = (events: ReadonlyArray<RunEvent>): void => {
   const placesOf = (tag: RunEvent["_tag"]) => events.flatMap((event, index) => (event._tag === tag ? [index] : []))
   const [captured, ...moreCaptures] = placesOf("CaptureCompleted")

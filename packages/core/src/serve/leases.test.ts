@@ -78,7 +78,7 @@ describe("leases", () => {
               )
               const exits = yield* Effect.forEach([...fibers, ...leaving], Fiber.await)
               for (const exit of exits) if (Exit.isFailure(exit)) assert.isTrue(Cause.hasInterruptsOnly(exit.cause))
-              // Whoever comes afterwards has one, whatever became of the others.
+              // Later clients get one, whatever happened to the others.
               yield* leases.ready
               yield* leases.close
             })

@@ -6,7 +6,7 @@ import { Deferred, Effect } from "effect"
 import { passRequest } from "./passing.ts"
 import type { ServedHow } from "./ServeError.ts"
 
-/** A client that has asked, and takes nothing of what it is told; `told` is called with the first of it. */
+/** A client that sends a request and reads nothing of the answer; `told` is called with its first bytes. */
 const stopped = (told: () => void): Duplex => {
   const client = new Duplex({ read: () => undefined, write: told })
   client.push("GET / HTTP/1.1\r\nHost: x\r\n\r\n")

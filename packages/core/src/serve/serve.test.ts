@@ -17,7 +17,7 @@ import { scriptedMachines, ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import { serviceScript } from "../testing/guestScript.ts"
 import { serve, type Served, type ServeOptions } from "./serve.ts"
 
-/** What a guest does with whoever connects. */
+/** A guest's treatment of its clients. */
 type Guest = (client: Socket, which: number) => void
 
 /** Ports behind which such guests are, counted in the order in which they are published. */
@@ -76,7 +76,7 @@ const serving = (options: Options = {}) =>
     serve({ guestPort: 80, ...options, pool: { snapshot, ready: 1, acquireTimeout: "5 minutes", ...options.pool } })
   )
 
-/** What a client of the host's got, and how its connection ended. */
+/** The bytes that a client of the host's got, and the end of its connection. */
 interface Heard {
   readonly text: string
   readonly isReset: boolean
@@ -185,7 +185,7 @@ describe("served clones", () => {
                   const served = yield* serving({
                     servesPerClone,
                     pool: { ready: 1, maximum },
-                    // What says nothing is given up.
+                    // A silent connection is given up.
                     idleTimeout: clients.some(({ guest }) => guest === "silent") ? "300 millis" : "5 minutes"
                   })
                   yield* Effect.forEach(
@@ -416,7 +416,7 @@ describe("served clones", () => {
             return Effect.sync(() => void client.resetAndDestroy())
           })
         yield* Effect.all([closed(""), closed("GET / HTTP/1.1\r\nHost:")], { concurrency: "unbounded" })
-        // However slow the host is, there is a place for somebody once in a while.
+        // On a host of any speed, a place becomes free once in a while.
         yield* until(Effect.map(ask(served), ({ status }) => status === 200))
       })
     ).pipe(Effect.provide(host({ ports: portsOf(page) })))

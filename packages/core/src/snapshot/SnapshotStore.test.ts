@@ -157,7 +157,7 @@ describe("faults", () => {
             const found = opened._tag === "Success" ? opened.success.manifest.runId : null
             if (result._tag === "Success") assert.strictEqual(found, "new")
             else assert.strictEqual(found, withOld ? "old" : null)
-            // What a publisher could not remove, or not be sure of, the next sweep does.
+            // The next sweep removes leftovers that a publisher could not remove, or was not sure of.
             const isLeft = code === "short" || files.lastFault?.operation.startsWith("remove") === true
             if (!isLeft) assert.deepStrictEqual(await unfinished(files), [])
             await Effect.runPromise(
@@ -218,7 +218,7 @@ describe("faults", () => {
           unsettled += 1
           assert.strictEqual(found, "new")
           assert.strictEqual(reason.kept, seen.old?.layers[0] ?? null)
-          // All that the old one holds is where it is said to be.
+          // All files of the old one are at their stated place.
           for (const { name } of seen.old?.manifest.files ?? []) {
             assert.include(files.paths(), `${reason.kept}/${name}`)
           }

@@ -16,7 +16,7 @@ const folder = Effect.acquireRelease(
 
 const store = Layer.provideMerge(SnapshotStore.layer, DurableFiles.layer)
 
-/** A folder of somebody's, whose names are those that a publisher removes. */
+/** A foreign folder with the names that a publisher removes. */
 const homeIn = async (where: string): Promise<string> => {
   const home = join(where, "home")
   await mkdir(home)
@@ -30,7 +30,7 @@ const assertUntouched = async (home: string) => {
   for (const name of names) assert.strictEqual(await readFile(join(home, name), "utf8"), name)
 }
 
-/** What comes into the place of a directory. */
+/** The replacements of a directory. */
 const exchanges: Readonly<Record<string, (home: string, path: string) => Promise<void>>> = {
   "a-link": (home, path) => symlink(home, path),
   "another-folder": (home, path) => rename(home, path)

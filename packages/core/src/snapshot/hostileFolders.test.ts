@@ -18,7 +18,7 @@ const store = Layer.provideMerge(SnapshotStore.layer, DurableFiles.layer)
 
 const deep = `${"[".repeat(20_000)}${"]".repeat(20_000)}`
 
-/** What somebody may put in a file's place; each waits for nobody, and is of any size. */
+/** Replacements of a file; none of them blocks, and they have any size. */
 const substitutes: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
   pipe: async (path) => {
     const { status } = spawnSync("mkfifo", [path])
@@ -112,13 +112,14 @@ describe("a folder that somebody has prepared", () => {
           })
           const { failed, removed } = yield* snapshots.sweep(parent)
           assert.deepStrictEqual(removed, [], `${what} as ${file}`)
-          // What is marked as ours and cannot be held is told; what is not marked is somebody's.
+          // A directory with our marker that cannot be locked is reported; one without it is
+          // foreign.
           const told = failed.map(({ fault, path }) => [path, fault._tag])
           assert.deepStrictEqual(told, file === "owner.lock" ? [[join(parent, name), "FileUnfit"]] : [])
           assert.include(yield* Effect.promise(() => readdir(join(parent, name))), file)
         }
       }
-      // And what nobody has changed is cleared.
+      // Unchanged leftovers are cleared.
       const left = join(where, "left")
       const name = yield* leaveIn(left)
       assert.deepStrictEqual((yield* snapshots.sweep(left)).removed, [join(left, name)])

@@ -92,7 +92,8 @@ describe("a store that requires signatures", () => {
             if (Result.isSuccess(outcome)) {
               assert.deepStrictEqual(outcome.success.manifest, manifest)
               assert.strictEqual(outcome.success.validation?.verdict, "passed")
-              // Who made it is for people, and a parent is named by its digest, whoever signed it.
+              // The owner record is for readers, and a parent is named by its digest, whatever its
+              // signatures.
               assert.match(path, /owner\.json$|full\/.*(signatures|validation)\.json$/)
             }
             const reason = Result.isFailure(outcome) ? outcome.failure.reason._tag : `opened despite ${basename(path)}`
@@ -251,7 +252,7 @@ describe("a store that requires signatures", () => {
           assert.notInclude(refused.message, "s3cret")
         }
       }
-      // One in the place of the other is told.
+      // A key of the other kind is reported.
       assert.include((yield* Effect.flip(SigningKey.read(open))).message, "found a PUBLIC KEY")
       assert.include((yield* Effect.flip(readVerifyingKey(secret))).message, "found a PRIVATE KEY")
       assert.strictEqual((yield* readVerifyingKey(open)).id, (yield* SigningKey.read(secret)).id)

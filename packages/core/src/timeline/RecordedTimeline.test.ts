@@ -246,7 +246,7 @@ describe("recorded timelines", () => {
         const headerBytes = whole.indexOf(0x0a) + 1
         const size = headerBytes + (cut % (whole.length - headerBytes + 1))
         const read = Result.getOrThrow(decodeTimeline(whole.subarray(0, size)))
-        // Whatever was whole is there; what was cut is not, and is told.
+        // Complete events are there; truncated ones are not, and are reported.
         assert.deepStrictEqual(read.events, timeline.events.slice(0, read.events.length))
         const rest = whole.subarray(0, size)
         const lastNewline = rest.lastIndexOf(0x0a)

@@ -260,7 +260,7 @@ describe("free-running", () => {
         const timeline = yield* freeRunningTimeline(guest)
         const fast = yield* Effect.forkChild(timeline.advance(until(null, "ListenerBound")), { startImmediately: true })
         yield* Fiber.interrupt(fast)
-        // The guest goes on meanwhile: the host has not come to it yet.
+        // The guest runs on meanwhile: the host has not reached it yet.
         const { events } = yield* timeline.advance({ ...until(null, "ListenerBound"), pace: "realTime" })
         assert.deepStrictEqual(paces, ["asFastAsPossible", "realTime"])
         const told = seqs(events)

@@ -149,7 +149,7 @@ it.effect("everything-that-is-wrong-with-a-guest-is-said-at-once", () =>
       ["EntryPointMissing", "StopSignalUnknown", "DiskNameTaken", "DiskNameTaken", "GuestInvalid"]
     )
     for (const words of ["volumes[1].path", "/dev", "below /"]) assert.include(refused.message, words)
-    // An image that is none, for other machines, and what is said of its run.
+    // An invalid image, for other machines, with an invalid configuration.
     const { reason, others } = yield* Effect.flip(imageGuest({ image: undefined as never, holdNanos: -1 }))
     assert(reason._tag === "GuestInvalid" && reason.problems.startsWith("image: "))
     assert(others[0]?._tag === "GuestInvalid" && others[0].problems.includes("holdNanos"))
@@ -167,7 +167,7 @@ it.effect("what-an-image-says-of-its-run-is-refused-as-what-anybody-else-says", 
       imageGuest({ image: image({ workingDir: "srv/relative", user: "a\0b", env: ["A=\0"], cmd: ["\0"] }) })
     )
     for (const place of ["cwd", "user", "env", "argv"]) assert.include(refused.message, `["${place}"]`)
-    // Lines and names that are no identifiers are nobody's business.
+    // Lines and names that are not identifiers are accepted.
     const odd = { env: ["a.b-c=1\n2"], cmd: ["one\ntwo"], workingDir: "/with a\nline", user: "" }
     const { cwd, env } = yield* workloadOf({ image: image(odd) })
     assert.deepStrictEqual([cwd, env], ["/with a\nline", { "a.b-c": "1\n2" }])

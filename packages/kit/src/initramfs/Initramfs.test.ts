@@ -171,7 +171,7 @@ it.effect("a-tree-whose-standard-folders-are-links-is-a-root", () =>
       [...entries.keys()].filter((path) => /^s?bin\//.test(path)),
       []
     )
-    // What the tree brings stays; what it lacks every guest has, also the busybox that has forgotten the tree's programs.
+    // The tree's files stay; every guest has the ones that it lacks, including busybox without the tree's programs.
     assert.deepStrictEqual([textOf(entries.get("usr/bin/sh")), textOf(entries.get("usr/bin/awk"))], ["sh", "/bin/gawk"])
     assert.strictEqual(textOf(entries.get("usr/bin/ls")), "/stillpoint/busybox")
     assert.strictEqual(textOf(entries.get("usr/bin/stillpoint-emit")), "/init")

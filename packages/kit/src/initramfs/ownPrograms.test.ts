@@ -98,7 +98,7 @@ it.skipIf(!existsSync(kitsBusybox))(
     const known = busybox.toString("latin1", listAt, busybox.indexOf("\0\0", listAt)).split("\0")
     const firsts = partsOf(known).firsts.map((first) => known[first] ?? "")
     assert.includeMembers(firsts, ["ip", "su"])
-    // What is in the list is all that is looked at, so most of the rest is left out.
+    // Only names in the list are checked, so most of the rest is left out.
     const indexAt = busybox.indexOf(partsOf(known).index)
     const short = busybox.subarray(Math.min(listAt, indexAt) - 16, Math.max(listAt + 5000, indexAt + 32))
     for (const name of known) onlyTheForgottenAreNotFound(short, known, [name])

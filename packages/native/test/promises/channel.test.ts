@@ -54,7 +54,7 @@ describe("the agent's channel", () => {
           const half = yield* machine.spawn({ argv: ["cat"] })
           yield* half.write(content.subarray(0, 600_000))
           assert.lengthOf(yield* opened, 1)
-          // What is on its way is the clone's, too; both go on, and neither hears of the other.
+          // Bytes on their way belong to the clone too; both continue, and neither sees the other's.
           const clone = yield* machine.fork
           for (const each of [machine, clone]) {
             yield* each.files.write("/tmp/kept", content)

@@ -29,7 +29,7 @@ describe("a command in a guest", () => {
           { concurrency: "unbounded" }
         )
         assert.deepStrictEqual([first.code, textOf(second.stdout)], [0, "1500000"])
-        // What a command does not want to read is not held against it, or the next one.
+        // Unread input of a command does not affect it, or the next one.
         assert.strictEqual((yield* machine.exec({ argv: ["true"], stdin })).code, 0)
         assert.strictEqual((yield* machine.exec({ argv: ["wc", "-c"], stdin: "abc" })).code, 0)
       })
@@ -106,7 +106,7 @@ describe("a command in a guest", () => {
           ["control", "withheld", "control", "withheld", "control"]
         )
         assert.isTrue(more.every(({ data }) => !Buffer.from(data).includes("hunter")))
-        // What is typed and what is written into a file, of which the program for files is told the path alone.
+        // Typed text and file content are secret; the file program gets only the path.
         yield* machine.sendSerial(0, Redacted.make(new TextEncoder().encode("hunter6\n")))
         yield* machine.files.write("/tmp/key", Redacted.make("hunter7"))
         assert.strictEqual(textOf(yield* machine.files.read("/tmp/key")), "hunter7")

@@ -41,7 +41,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   fc.record({ _tag: fc.constant("read" as const), path })
 )
 
-/** What came of an operation: what it gave, or the error number. */
+/** The result of an operation, or its error number. */
 type Outcome = string | number
 
 const inModel = (root: string, operation: Operation): Outcome => {
@@ -125,7 +125,7 @@ const treeOfGuest = (
 const sh = (machine: Machine, script: string) =>
   Effect.map(machine.exec({ argv: ["sh", "-c", script] }), ({ stdout }) => Buffer.from(stdout).toString().trim())
 
-/** A content that goes on for ever after its first part; it is told when that has been taken. */
+/** Content that continues forever after its first part; signals when that part was taken. */
 const endless = (part: Uint8Array, isTaken: Deferred.Deferred<void>) =>
   Stream.concat(
     Stream.succeed(part),

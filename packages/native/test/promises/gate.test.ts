@@ -16,7 +16,7 @@ const hourNanos = 3_600_000_000_000
 
 const kinds = (events: ReadonlyArray<{ readonly _tag: string }>) => events.map((event) => event._tag)
 
-/** A machine of the snapshot that nobody took through a gate. */
+/** A machine of the snapshot that did not pass a gate. */
 const ungated = (directory: string) =>
   Effect.flatMap(SnapshotStore, (store) => Effect.flatMap(store.open(directory), restoreSnapshot))
 
@@ -32,7 +32,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
       () =>
         Effect.gen(function* () {
           const { directory } = yield* Witness
-          // What the workload had done when it was captured: asked of a clone whose workload nobody thaws.
+          // The workload's progress at the capture, from a clone whose workload is never thawed.
           const captured = yield* Effect.scoped(Effect.flatMap(ungated(directory), ask))
           const told: Array<Testimony> = []
           const begun = performance.now()
@@ -45,7 +45,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
                   const testimony = yield* ask(clone.machine)
                   assert.strictEqual(testimony.machineId, clone.identity.machineId)
                   assert.strictEqual(testimony.hostname, clone.identity.hostname)
-                  // It goes on from where it was captured.
+                  // It continues from the capture.
                   assert.isAbove(testimony.count, captured.count)
                   told.push(testimony)
                 })
@@ -86,7 +86,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
     it.effect("no-workload-instruction-runs-between-restore-and-identity", () =>
       Effect.gen(function* () {
         const { directory } = yield* Witness
-        // What the workload had done when it was captured: asked of a clone whose workload nobody thaws.
+        // The workload's progress at the capture, from a clone whose workload is never thawed.
         const captured = yield* Effect.scoped(
           Effect.gen(function* () {
             const machine = yield* ungated(directory)
@@ -100,7 +100,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
         yield* Effect.scoped(
           Effect.gen(function* () {
             const machine = yield* ungated(directory)
-            // Through the gate as a guest that nobody froze, so that nobody thaws it.
+            // Through the gate as a guest that is not frozen, so that it is not thawed.
             yield* Gate.admit(machine, false)
             const identified = yield* ask(machine)
             assert.strictEqual(identified.count, captured.count)
@@ -113,7 +113,7 @@ describe.skipIf(!hasCompiler)("clones of a guest in the middle of its work", () 
             const { machine } = yield* Gate.restore(directory)
             const events = yield* machine.eventsSoFar()
             const before = kinds(events)
-            // The kernel says that it begins its randomness anew; the workload says nothing.
+            // The kernel reports that it reseeds itself; the workload prints nothing.
             const lines = events.flatMap((event) => (event._tag === "SerialLine" ? [event.text] : []))
             assert.deepStrictEqual(
               lines.filter((line) => !line.includes("crng reseeded")),

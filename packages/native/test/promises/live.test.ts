@@ -33,7 +33,7 @@ describe("a machine that lives", () => {
       Effect.gen(function* () {
         const machine = yield* linuxAt("WorkloadPreExec", silent)
         const live = yield* machine.live()
-        // Nobody waits for the guest, and it goes on.
+        // The guest runs on although no caller waits for it.
         yield* says(machine, "HeartbeatTick", (yield* machine.eventsSoFar()).length)
         assert.strictEqual(yield* run(machine, "echo", "hello"), "hello")
         yield* machine.files.write("/tmp/kept", new TextEncoder().encode("content"))
@@ -44,7 +44,7 @@ describe("a machine that lives", () => {
           }),
           ["1", "2", "3"]
         )
-        // A fork stands where it was made, and the machine goes on.
+        // A fork stays where it was made, and the machine continues.
         const fork = yield* machine.fork
         const stoodAt = yield* fork.nowNanos
         assert.strictEqual(yield* run(fork, "cat", "/tmp/kept"), "content")

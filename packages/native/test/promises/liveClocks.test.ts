@@ -23,7 +23,7 @@ const errorOf = Effect.fnUntraced(function* (machine: Machine) {
   return Math.max(0, ...errors)
 })
 
-/** What a guest that computes more than its host can may lose until its clock is set anew. */
+/** Maximum loss of a guest that computes more than its host can, until its clock is set again. */
 const mostNanos = 2e9
 
 describe("the clock of a clone that lives", () => {

@@ -122,7 +122,7 @@ describe("clients of a published port", () => {
           let sent = -1
           while (!isFull) {
             while (flood.writableLength === 0) flood.write(bytes)
-            // What the kernels and the stack hold is full once nothing moves while others are answered.
+            // The buffers of the kernels and the stack are full once nothing moves while others are answered.
             assert.strictEqual((yield* fetched(url(port))).toString().trim(), page)
             still = flood.bytesWritten - flood.writableLength === sent ? still + 1 : 0
             sent = flood.bytesWritten - flood.writableLength

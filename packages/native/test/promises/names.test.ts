@@ -82,7 +82,7 @@ describe.skipIf(!hasCompiler)(
           const octal = [0, message.length, ...message].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("")
           const answered = yield* inGuest(machine, "sh", "-c", `printf '${octal}' | timeout 1 nc 10.0.2.3 53 | xxd -p`)
           assert.include(answered.replaceAll("\n", ""), "c0000207")
-          // What was answered is in the timeline.
+          // The answers are in the timeline.
           const inputs = (yield* machine.eventsSoFar()).filter(
             (event) => event._tag === "HostInput" && event.kind === "network"
           )
@@ -133,7 +133,7 @@ describe.skipIf(!hasCompiler)(
           )
           const { port } = server.address()
           const asked = inGuest(machine, "/datagrams", "ask", "10.0.2.2", String(port), "hello")
-          // It is told at once, long before its patience is at an end.
+          // It is answered at once, long before its time-out.
           const said = yield* machine.exec({ argv: ["/datagrams", "ask", "10.0.2.2", String(port), "hello"] })
           assert.deepInclude(said, { code: 2 })
           assert.include(Buffer.from(said.stderr).toString(), "No route to host")

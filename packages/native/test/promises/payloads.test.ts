@@ -124,7 +124,7 @@ describe("a run whose guest cannot be", () => {
         assert.deepStrictEqual(names.slice(0, 3), ["KernelUnreadable", "KernelUnreadable", "KernelUnknown"])
         assert.include(["KernelTooLarge", "MemoryTooSmall"], names[3])
         assert.strictEqual(names[4], "InitramfsTooLarge")
-        // What needs no look at a file is told before the run begins, with the rest of it.
+        // Problems that need no look at a file are reported before the run begins, with all others.
         assert.strictEqual((yield* run({ ...good, memoryMib: 0 }))._tag, "PipelineRefused")
       })
     )

@@ -60,7 +60,7 @@ describe("a pipeline with machines", () => {
           assert.strictEqual((yield* loadRun(runId)).state.phase, "ready")
           const { manifest, validation } = yield* (yield* SnapshotStore).open(target)
           assert.strictEqual(validation?.verdict, "passed")
-          // What the probe saw is what every clone has: the page was made before the capture.
+          // Every clone has what the probe saw: the page was made before the capture.
           const { machine } = yield* Gate.restore(target)
           const { stdout } = yield* machine.exec(page)
           assert.strictEqual(new TextDecoder().decode(stdout).trim(), validation?.detail)
@@ -160,7 +160,8 @@ describe("a pipeline with machines", () => {
           } satisfies Pipeline.CaptureOptions
           // Once through, so that what the process allocates once is there.
           const first = yield* Effect.scoped(Pipeline.run(spec, { ...options, target: join(yield* folder, "first") }))
-          // The files of the latest restore stay open for the next one, if they are old enough to be told from changed ones.
+          // The files of the latest restore stay open for the next one, if they are old enough to be distinguished from
+          // changed ones.
           const forgetLatestRestore = Effect.scoped(restoreSnapshot(first.value.snapshot))
           yield* settle(() => addon.guestMemoryBytes() === 0 && addon.workerThreads() === 0)
           const memoryBefore = addon.guestMemoryBytes()

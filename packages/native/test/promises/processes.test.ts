@@ -60,7 +60,7 @@ describe("a process in a guest", () => {
           const told = Effect.map(machine.eventsSoFar(), (events) =>
             events.reduce((sum, event) => sum + (event._tag === "ExecOutput" ? event.data.length : 0), 0)
           )
-          // The guest goes on for a minute; the command does not.
+          // The guest runs for a minute; the command does not.
           yield* machine.run({ budgetNanos: 60e9 })
           assert.strictEqual(yield* told, 65_536)
           assert.strictEqual((yield* machine.exec({ argv: ["test", "-e", "/tmp/done"] })).code, 1)

@@ -48,7 +48,7 @@ const runUntil = (journal: string, target: string, kill: Kill | null, mode: "val
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
-/** What a later process finds, and makes of it. */
+/** The findings and results of a later process. */
 const recover = Effect.fn("recover")(function* (directory: string, target: string) {
   const report = yield* recoverRuns
   const again = yield* recoverRuns
@@ -164,7 +164,7 @@ describe("a process that is killed", () => {
               const ids = yield* listRuns
               const states = yield* Effect.forEach(ids, (id) => Effect.map(loadRun(id), ({ state }) => state))
               const { manifest } = yield* (yield* SnapshotStore).open(target)
-              // What a run says of itself is what can be opened.
+              // The run's record matches the snapshot that can be opened.
               const newest = ids.at(-1) ?? ""
               assert.strictEqual(manifest.runId === newest, states.at(-1)?.phase === "ready")
               if (manifest.runId !== newest && before !== "") assert.strictEqual(manifest.runId, before)

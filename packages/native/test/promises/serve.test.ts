@@ -93,7 +93,7 @@ describe("serving clones of Linux", () => {
               assert.deepInclude(yield* served.stats, { served: rounds, failed: 0 })
             })
           )
-        // What the first one leaves of threads and descriptors is the process's own.
+        // Threads and descriptors that the first one leaves are the process's own.
         yield* once(1)
         const before = { memory: addon.guestMemoryBytes(), descriptors: descriptors() }
         yield* once(5)
@@ -154,7 +154,7 @@ describe("serving clones of Linux", () => {
             client.on("error", () => undefined).on("close", () => resolve())
           )
           while ((yield* served.stats).waiting > 0 || (yield* served.stats).open === 0) yield* Effect.yieldNow
-          // Who serves closes a machine as soon as it has ended: that may be before the agent's client sees its end.
+          // The server closes a machine as soon as it has ended, perhaps before the agent's client sees its end.
           yield* Effect.catchTag(
             given[0]?.agent.powerOff({ within: "1 minute" }) ?? Effect.void,
             "MachineError",

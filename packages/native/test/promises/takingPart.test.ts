@@ -7,14 +7,14 @@ import { Effect } from "effect"
 import { folder } from "../guests.ts"
 import { layer } from "./witness.ts"
 
-/** A server that says when it is told that it is another one now. */
+/** A server that reports when it gets a new identity. */
 const serve = `#!/bin/sh
 trap 'echo "I am $(. /run/stillpoint/identity; echo $STILLPOINT_HOSTNAME)"' USR1
 httpd -p 8080 -h /
 while true; do sleep 1; done
 `
 
-/** A hook that writes down who it is told to be, and fails or dawdles when the image says so. */
+/** A hook that writes down its identity, and fails or dawdles when the image says so. */
 const hook = `#!/bin/sh
 case "$STILLPOINT_HOSTNAME" in
   fails) exit 3 ;;

@@ -58,7 +58,7 @@ describe("traffic", () => {
           Effect.forEach([1, 2, 3], () => Effect.map(answer(port), (text) => answered.push(text.trim())))
         )
         const { firing, origin } = yield* firingOf(machine, policy)
-        // The guest stands where it has said the last of the third answer: nobody has asked a fourth time.
+        // The guest stands at the end of the third answer: there was no fourth request.
         const events = yield* machine.eventsSoFar()
         const served = kindsOf(events, "RequestServed")
         assert.strictEqual(served.length, 3)
@@ -79,7 +79,7 @@ describe("traffic", () => {
         while (kindsOf(yield* machine.eventsSoFar(), "ConnectionClosed").length < 3) yield* Effect.yieldNow
         yield* Fiber.interrupt(running)
         assert.deepStrictEqual(answered, [page, page, page])
-        // What the samples say is what the connections say.
+        // The samples match the connections.
         yield* machine.run({ budgetNanos: 2 * sampleNanos })
         const all = yield* machine.eventsSoFar()
         const closed = kindsOf(all, "ConnectionClosed")
@@ -121,7 +121,7 @@ describe("traffic", () => {
         const end = { atNanos: firing.atNanos, reason: "time" as const }
         const replayed = (of: Policy) => Trigger.replay(of, { events, end }, { originNanos: origin })
         assert.strictEqual(Result.getOrThrow(replayed(policy)).atNanos, firing.atNanos)
-        // Whoever does not look at connections would have taken the guest with one open.
+        // A policy that ignores connections would have taken the guest with one open.
         assert.strictEqual(Result.getOrThrow(replayed(waiting([]))).atNanos, opened.atNanos + calmNanos)
         client.destroy()
       })

@@ -37,7 +37,7 @@ const said = (machine: Machine, command: string) =>
     text: Buffer.from(stdout).toString().trim()
   }))
 
-/** What was refused since the last call. */
+/** The refusals since the last call. */
 const refusals = (machine: Machine) => {
   let known = 0
   return Effect.map(machine.eventsSoFar(), (events) => {
@@ -109,7 +109,7 @@ describe.skipIf(!hasLoopback)(`version 6${skipped}`, { timeout: 300_000 }, () =>
         assert.strictEqual(port.host, "::1")
         assert.strictEqual((yield* whileRunning(machine, fetched(url(port)))).toString().trim(), page)
 
-        // Who listens for version 6 alone is reached, too, whatever the host's address.
+        // A listener on IPv6 alone is reached too, whatever the host's address.
         const listens = yield* said(machine, `httpd -p '[${guestAddress}]:8081' -h /www`)
         assert.strictEqual(listens.code, 0)
         // The workload's own listener, of version 6 (one of a command is not told).

@@ -38,14 +38,14 @@ export const listening = listeningWith({})
 export const url = ({ host, hostPort }: PublishedPort, path = "/") =>
   `http://${host.includes(":") ? `[${host}]` : host}:${hostPort}${path}`
 
-/** What is answered there. */
+/** The answer there. */
 export const fetched = (from: string) =>
   Effect.map(
     Effect.promise(() => partsFetched(from)),
     Buffer.concat
   )
 
-/** What a command in the guest says. */
+/** The output of a command in the guest. */
 export const inGuest = (machine: Machine, ...argv: [string, ...Array<string>]) =>
   Effect.map(machine.exec({ argv }), ({ stdout }) => Buffer.from(stdout).toString().trim())
 

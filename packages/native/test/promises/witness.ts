@@ -32,7 +32,7 @@ export const compile = (source: string, output: string, ...flags: ReadonlyArray<
 /** Machines, the guest kit, a store on the disk, and a journal that goes with the test. */
 export const layer = Layer.mergeAll(machines, SnapshotStore.layerHost, Journal.layerMemory)
 
-/** What boots Linux with the witness as its workload. */
+/** The specification that boots Linux with the witness as its workload. */
 export const witnessed = Effect.gen(function* () {
   const kit = yield* GuestKit
   const { kernelPath } = yield* kit.files
@@ -67,7 +67,7 @@ export const captureWitness = captureAt("ListenerBound")
 /** A snapshot of the moment before the witness's first instruction. */
 export const captureHeld = captureAt("WorkloadPreExec")
 
-/** What the witness tells when it is asked. */
+/** The witness's answer. */
 export interface Testimony {
   readonly count: number
   readonly wakes: number

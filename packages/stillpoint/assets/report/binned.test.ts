@@ -33,7 +33,7 @@ describe("what the columns of a drawing show", () => {
           )
         }
         if (shape === "level" || shape === "share") {
-          // What the level is at an instant, by looking for the last point up to it.
+          // The level at an instant, from the last point up to it.
           const levelAt = (time: number): number => {
             const last = at.findLastIndex((then) => then <= time)
             return last < 0 ? (shape === "share" ? 1 : 0) : (values[last] ?? 0)

@@ -18,7 +18,7 @@ const nasty = fc.constantFrom(
 )
 const texts = fc.array(fc.oneof(nasty, fc.string({ unit: "binary" })), { minLength: 1, maxLength: 4 })
 
-/** A run in which everything that somebody else may have written is one of some texts. */
+/** A run in which every text from outside is one of some texts. */
 const runOf = (words: ReadonlyArray<string>): ReportedRun => {
   let next = 0
   const text = (): string => words[next++ % words.length] ?? ""

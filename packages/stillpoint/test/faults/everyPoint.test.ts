@@ -52,7 +52,7 @@ describe("a store whose disk fails", () => {
   }
   const once = (folder: string, verb: Verb) => inFolder(folder, artifacts, Effect.result(verb(folder, prepared)))
 
-  /** What a verb makes of the store, and in how many calls. */
+  /** The effect of a verb on the store, and its number of calls. */
   const clean = async (verb: Verb) => {
     const folder = copyOf(prepared)
     const { calls, result } = await withFault(folder, null, () => once(folder, verb))
@@ -122,7 +122,7 @@ describe("a store whose disk fails", () => {
           const of = `${name}: ${kind} at call ${at} of ${calls}, seed ${seed}`
           const folder = copyOf(prepared)
           const { isHit, result } = await withFault(folder, { at, kind }, () => once(folder, verb))
-          // In what order files are read side by side is nobody's promise: one call more or less is none.
+          // The order in which files are read in parallel is not guaranteed: one call more or less does not matter.
           if (at < calls - 5) assert.isTrue(isHit, of)
           if (result._tag === "Failure") {
             assert.match(String((result.failure as { readonly _tag?: string })._tag), /^[A-Z]\w+$/, of)
@@ -130,7 +130,7 @@ describe("a store whose disk fails", () => {
           const found = await standingIn(folder, artifacts)
           judge(name, found, after, of)
           if (result._tag === "Success") assert.deepStrictEqual(found.snapshots, after, of)
-          // And whoever tries again gets there.
+          // And a retry succeeds.
           if (JSON.stringify(found.snapshots) !== JSON.stringify(after)) await once(folder, verb)
           assert.deepStrictEqual((await standing(folder)).snapshots, after, of)
         }

@@ -278,7 +278,7 @@ describe("a quiesce", () => {
   it("gives-its-freeze-back-where-what-stands-around-it-goes-on-and-keeps-it-for-a-capture", () => {
     const calm = quiesce(onListener(), { calmFor: 0, agent: "ask" })
     const moments = [idle, [1, listener], [2, { _tag: "AgentFrozen", token: 1 }], [3, { _tag: "GuestIdle" }]] as const
-    /** What is asked for at each event. */
+    /** The requests at each event. */
     const asked = (policy: Policy): ReadonlyArray<ReadonlyArray<string>> => {
       let { state } = policy.start(0)
       return timelineOf(moments).events.map((event) => {

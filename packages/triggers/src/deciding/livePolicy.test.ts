@@ -390,7 +390,7 @@ describe("a policy on a guest's timeline and clock", () => {
         })
         assert.strictEqual(replayedTag(policy, { ...resting, signals }), "GuestEnded")
       }
-      // What else may decide does: once its probes are over, its timers, and what they have fired for.
+      // Once its probes are over, its timers still decide, and the firings that they caused.
       const calm = debounce(fromEffect("again", Effect.sleep("10 millis")), "50 millis")
       assert.strictEqual(Result.getOrThrow((yield* decideLive(calm, resting)).decision).trigger, "fromEffect(again)")
       const late = firstOf([again(Effect.sleep("10 millis")), afterGuestTime("1 hour")])

@@ -37,7 +37,7 @@ describe("a policy as an expression", () => {
         const parsed = parsePolicy(text)
         if (Result.isSuccess(parsed)) {
           read += 1
-          // What can be read can be written, and says the same.
+          // A parsed expression can be printed, and means the same.
           const written = Result.getOrThrow(printPolicy(parsed.success))
           assert.deepStrictEqual(Result.getOrThrow(parsePolicy(written)).description, parsed.success.description)
           return
@@ -111,7 +111,7 @@ describe("a policy as an expression", () => {
       fc.property(whole, ({ text, wrongAt }) => {
         const parsed = parsePolicy(text)
         const columns = Result.isSuccess(parsed) ? [] : parsed.failure.problems.map(({ column }) => column)
-        // What is missing before a sign is told where the sign stands.
+        // A missing part before a sign is reported at the sign.
         const expected = wrongAt.map((at) => at + 1 + (/^\s*/.exec(text.slice(at))?.[0].length ?? 0))
         assert.deepStrictEqual(columns, expected, text)
       })
@@ -151,11 +151,11 @@ describe("a policy as an expression", () => {
     assert.deepStrictEqual(columnsOf(""), [1])
     assert.deepStrictEqual(columnsOf("(parked"), [8])
     assert.deepStrictEqual(columnsOf("parked parked"), [8])
-    // Whether a bracket is closed behind a quotation that has no end nobody knows.
+    // It is unknown whether a bracket is closed behind an unterminated quotation.
     assert.deepStrictEqual(columnsOf('(after 5 | (custom "x | parked)'), [8, 20])
     assert.deepStrictEqual(columnsOf("parked)) | listner"), [7, 12])
     assert.deepStrictEqual(columnsOf("serial /[/"), [8])
-    // What no trigger takes is told all at once.
+    // Arguments that no trigger accepts are all reported at once.
     assert.deepStrictEqual(columnsOf("listener:0 | parked & calm 9s | heartbeat 0"), [1, 23, 33])
     assert.deepStrictEqual(columnsOf("(".repeat(91)), [91])
     assert.deepStrictEqual(columnsOf(`parked${" within 1s".repeat(200)}`), [1])
