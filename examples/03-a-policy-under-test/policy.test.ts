@@ -17,7 +17,7 @@ const preExec = { _tag: "WorkloadPreExec", argv: ["serve"], holdNanos: 1e8 } as 
 const listening = { _tag: "ListenerBound", protocol: "tcp", address: "0.0.0.0", port: 8080 } as const
 
 describe("the moment of a web server", () => {
-  // What holds of every trigger: live equals replay, decided by the past alone, at most one firing, …
+  // The laws of every trigger: live equals replay, decided by the past alone, at most one firing, …
   for (const law of lawsOf(serverIsReady, { runs: 200 })) it.effect(law.name, () => law.check)
 
   it("is-never-before-the-server-listens-unless-two-seconds-have-passed-since-it-started", () => {

@@ -25,7 +25,7 @@ const crates = (): ReadonlyArray<string> =>
       )
   )
 
-/** What stands in the first column of the table below a heading, in backticks. */
+/** The names in the first column of the table below a heading, in backticks. */
 const namedUnder = (heading: string): ReadonlyArray<string> => {
   const section = read("docs/dependencies.md").split(`## ${heading}\n`)[1]?.split("\n## ")[0] ?? ""
   const rows = section.split("\n").filter((line) => /^\| [^-]/.test(line))

@@ -1,4 +1,7 @@
-/** What the maps name is there: a file that was moved is moved in `CONTRIBUTING.md` and `docs/design/`, too. */
+/**
+ * The files that the maps name exist: a file that was moved must be changed in `CONTRIBUTING.md` and
+ * `docs/design/` too.
+ */
 import { execFileSync } from "node:child_process"
 import { globSync, readFileSync } from "node:fs"
 import { join } from "node:path"

@@ -90,7 +90,7 @@ console.log(await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(l
 
 const program = booting("Layer.provide(GuestKit.layer, NativeAgent.layer)")
 
-/** A bundle holds no files of the packages: it is told where they are installed. */
+/** A bundle contains no files of the packages: it is given the place of their installation. */
 const bundled = booting(`GuestKit.layerNoDeps({
   ...defaultGuestKitConfig(),
   lockPath: "node_modules/@stillpoint/kit/guest-kit.lock.json"
@@ -124,7 +124,7 @@ for (const directory of directories) {
 }
 
 describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${why})`}`, () => {
-  /** A project of somebody, where paths are as people's paths are. */
+  /** A user's project, at a path with spaces and the like. */
   let project = ""
   let packed: ReadonlyArray<string> = []
   const installed = (name: string) => join(project, "node_modules", name)
@@ -135,7 +135,7 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
     packed = packAll(project)
     const tarballs = [...packed]
     writeFileSync(join(project, "package.json"), `{ "name": "somebody", "private": true, "type": "module" }\n`)
-    // What they depend on is packed as it is installed here, and peers are linked below: a registry is not asked for anything.
+    // Their dependencies are packed as installed here, and peers are linked below: no registry is contacted.
     for (const [index, folder] of dependencies().entries()) {
       const tarball = join(project, `dependency-${index}.tgz`)
       execFileSync("tar", ["-czf", tarball, "-C", dirname(folder), basename(folder)])
@@ -169,7 +169,7 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
         files.filter((path) => /\.test\.|tsbuildinfo/.test(path)),
         []
       )
-      // What was compiled from a source that is gone must not be published.
+      // Output of a source that is gone must not be published.
       for (const path of files.filter((file) => /^dist\/.*\.js$/.test(file))) {
         const source = path.replace(/^dist/, "src").replace(/js$/, "ts")
         assert.isTrue(existsSync(join(root, directory, source)), `${path} has no source`)
@@ -184,7 +184,7 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
       const entries = Object.entries(readPackage(join(installed(name), "package.json")).exports)
       const specifiers = entries.filter(([, value]) => value !== null).map(([entry]) => join(name, entry))
       const text = specifiers.map((specifier) => `await import(${JSON.stringify(specifier)})`).join("\n")
-      // Whoever sets this condition for packages of their own is not given our sources.
+      // A user who sets this condition for other packages does not get our sources.
       const args = ["--conditions=source", "--input-type=module", "-e", text]
       const ran = spawnSync(process.execPath, args, { cwd: project, encoding: "utf8" })
       assert.strictEqual(ran.status, 0, ran.stderr)
@@ -219,7 +219,7 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
     const doctor = stillpoint("doctor", "--json")
     assert.include(doctor.stdout, join(realpathSync(installed("@stillpoint/native")), "agent/build/agent"))
     assert.include(doctor.stdout, "loaded")
-    // What runs is the one file: another in its place runs instead.
+    // The program is one file: another in its place runs instead.
     const whole = join(installed("stillpoint"), "whole/main.js")
     const text = readFileSync(whole, "utf8")
     writeFileSync(whole, "console.log('the one file')")

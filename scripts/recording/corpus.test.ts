@@ -30,7 +30,7 @@ describe(`the corpus, from real boots${why}`, () => {
           string,
           unknown
         >
-        // Another kernel or agent is another boot: then the corpus is to be recorded anew, not to be compared.
+        // Another kernel or agent gives another boot: then the corpus must be recorded again, not compared.
         for (const digest of ["kernelDigest", "initrdDigest"] as const) {
           assert.strictEqual(
             recorded.header[digest],

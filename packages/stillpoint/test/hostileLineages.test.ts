@@ -114,7 +114,7 @@ describe("archives of somebody who means harm", () => {
   it("are-refused-in-processes-that-go-beside-one-that-takes-an-honest-one", async () => {
     const folder = copyOf(prepared)
     try {
-      // Refused whatever is here: of a snapshot that the honest one brought meanwhile nothing is taken, whoever sends it.
+      // Refused in any state of the store: nothing is taken of a snapshot that the honest archive brought meanwhile.
       const bases = ["itself twice", "back to the first"].map((what) => {
         const other = join(base, what)
         mkdirSync(other)

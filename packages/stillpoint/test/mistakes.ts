@@ -1,10 +1,10 @@
 /**
- * What people mistype on the command line.
+ * Typical mistakes on the command line.
  *
  * @module
  */
 
-/** Calls that make no sense where a snapshot is called web: how they end, and what is said of them. */
+/** Invalid calls in a store with a snapshot called web: their exit status, and their message. */
 export const mistakes: ReadonlyArray<readonly [status: number, says: RegExp, ...args: ReadonlyArray<string>]> = [
   [3, /no snapshot is called wbe; did you mean web/, "inspect", "wbe", "--json"],
   [125, /did you mean web/, "exec", "wbe", "--", "true"],

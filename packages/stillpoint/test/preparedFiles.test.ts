@@ -1,4 +1,4 @@
-/** Files that are read by their paths, where somebody has put something else: it is refused, and waited for by nobody. */
+/** Files that are read by their paths, replaced by something else: they are refused without blocking. */
 import { spawnSync } from "node:child_process"
 import {
   closeSync,
@@ -32,12 +32,12 @@ const putPipe = (path: string): void => {
   pipes.push(path)
 }
 afterAll(() => {
-  // Who waits for one after all is let go: this process could not end.
+  // Releases a process that blocks on one after all, since this process could not end.
   for (const path of pipes) closeSync(openSync(path, constants.O_RDWR))
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** What somebody may put in a file's place. */
+/** Replacements of a file. */
 const substitutes: Readonly<Record<string, (path: string) => unknown>> = {
   pipe: putPipe,
   "link-to-a-pipe": (path) => {

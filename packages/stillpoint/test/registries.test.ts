@@ -43,7 +43,7 @@ const listed = (home: string) =>
     Snapshots.use(({ list }) => list)
   )
 
-/** What stands in a store besides snapshots and names. */
+/** The content of a store besides snapshots and names. */
 const othersIn = (home: string): ReadonlyArray<string> =>
   [
     ...(existsSync(join(home, "snapshots")) ? readdirSync(join(home, "snapshots")) : []),
@@ -80,7 +80,7 @@ describe.skipIf(!hasRegistry)("a snapshot in a registry", () => {
     const pushed = await inStore(home, pushSnapshot("web", reference))
     assert.strictEqual(pushed.snapshot, digest)
     assert.strictEqual(pushed.snapshots, 2)
-    // What both are made of travels once.
+    // Common parts travel once.
     assert.isAbove(pushed.sentBytes, 0)
     assert.isAtMost(pushed.sentBytes, pushed.sizeBytes)
     const again = await inStore(home, pushSnapshot("web", `docker://${registry.host}/team/web:v2`))
@@ -101,7 +101,7 @@ describe.skipIf(!hasRegistry)("a snapshot in a registry", () => {
     )
     assert.deepStrictEqual([copy.manifest, copy.validation], [original.manifest, original.validation])
     assert.strictEqual(copy.parents.length, 1)
-    // What is here is not fetched, and by its digest it is the same.
+    // Content that is here is not fetched, and by its digest it is the same.
     const once = await inStore(elsewhere, pullSnapshot(reference.replace(":v1", `@${pushed.artifact}`)))
     assert.isBelow(once.fetchedBytes, pulled.fetchedBytes)
     const taken = await inStore(elsewhere, Effect.result(pullSnapshot(reference, "theirs")))
@@ -138,7 +138,7 @@ describe.skipIf(!hasRegistry)("a snapshot in a registry", () => {
         await inStore(home, pushSnapshot("web", `docker://${before.host}/${name}:v1`))
         before.fault = counting("whole")
         await inStore(home, pushSnapshot("web", `docker://${before.host}/whole/${name}:v1`))
-        // What was put is not put again: pieces, the record, and the manifest.
+        // Uploaded content is not uploaded again: pieces, the record, and the manifest.
         if (Result.isFailure(isThere)) assert.strictEqual(puts.first + puts.second, puts.whole)
       }),
       { numRuns: 3, examples: [[0], [7]], endOnFailure: true }

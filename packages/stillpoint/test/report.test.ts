@@ -35,7 +35,7 @@ describe.skipIf(browserPath === undefined)(`the page of a report in Chromium${wh
   let browser: Browser
   const folder = mkdtempSync(join(tmpdir(), "stillpoint-report-"))
   beforeAll(async () => {
-    // Who is root has no sandbox of Chromium's; the pages are our own.
+    // Chromium has no sandbox for root; the pages are our own.
     const args = process.getuid?.() === 0 ? ["--no-sandbox"] : []
     browser = await chromium.launch({ ...(browserPath === undefined ? {} : { executablePath: browserPath }), args })
   })
@@ -83,7 +83,7 @@ describe.skipIf(browserPath === undefined)(`the page of a report in Chromium${wh
   }
   const plural = (count: number, unit: string): string =>
     `${count.toLocaleString("en-US")} ${count === 1 ? unit.slice(0, -1) : unit}`
-  /** What the lanes must say, counted from the recording. */
+  /** The expected content of the lanes, counted from the recording. */
   const expected = (events: ReadonlyArray<GuestEvent>) => ({
     console: plural(ofKind(events, "SerialLine", "SerialText").length, "lines"),
     heartbeats: plural(ofKind(events, "HeartbeatTick").length, "heartbeats"),
@@ -134,7 +134,7 @@ describe.skipIf(browserPath === undefined)(`the page of a report in Chromium${wh
     await page.focus(".lanes")
     await page.keyboard.press("0")
     assert.deepInclude(await shown(page), expected(run.events))
-    // What is pointed at is told.
+    // The text under the pointer is shown.
     await page.locator('[data-lane="dirty"] .u-over').hover({ position: { x: 60, y: 10 } })
     assert.match(await page.innerText(".pointer"), /ms/)
     // It can be printed.

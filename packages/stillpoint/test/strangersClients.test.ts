@@ -19,7 +19,7 @@ const strangers = (server: string, programs: ReadonlyArray<string>, isLong = fal
   return { why: why.length === 0 ? "" : ` (skipped: ${why.join(", ")})`, isSkipped: why.length > 0 }
 }
 
-/** What a program of the host says on its standard output. */
+/** The standard output of a host's program. */
 const said = (program: string, ...args: ReadonlyArray<string>) =>
   new Promise<string>((done, failed) => {
     execFile(program, args, { env: { ...process.env, no_proxy: "*" } }, (error, stdout, stderr) =>

@@ -1,5 +1,5 @@
 /**
- * What `stillpoint-emit` says of an event is what the host does with it.
+ * The verdict of `stillpoint-emit` on an event is the host's.
  */
 import { assert, describe, it, layer as withLayer } from "@effect/vitest"
 import { Effect } from "effect"
@@ -22,7 +22,7 @@ interface Emitted {
 const counted = (content: Uint8Array): Uint8Array =>
   Buffer.concat([new Uint8Array(new Uint32Array([content.length]).buffer), content])
 
-/** What the guest's side says of each. */
+/** The guest's verdict on each. */
 const judged = (events: ReadonlyArray<Emitted>): ReadonlyArray<boolean> => {
   const input = Buffer.concat(events.flatMap(({ name, payload }) => [counted(name), counted(payload)]))
   const { status, stderr, stdout } = spawnSync(`${agentFolder}/build/judge`, { input, encoding: "latin1" })
@@ -30,7 +30,7 @@ const judged = (events: ReadonlyArray<Emitted>): ReadonlyArray<boolean> => {
   return [...stdout].map((said) => said === "1")
 }
 
-/** What the host makes of each. */
+/** The host's verdict on each. */
 const taken = (addon: Effect.Success<typeof loadAddon>, events: ReadonlyArray<Emitted>): ReadonlyArray<boolean> =>
   events.map(({ name, payload }) => {
     const body = Buffer.concat([Buffer.from([0x0f]), counted(name), counted(payload)])

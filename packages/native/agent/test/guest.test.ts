@@ -271,7 +271,7 @@ it.effect("markers-for-hosts-that-read-the-console-are-printed-on-request", () =
     const printed = lines(events)
     for (const marker of ["workload-pre-exec", "heartbeat counter=1", "heartbeat counter=5"])
       assert.include(printed, marker)
-    // Whoever believes the marker believes the agent more: for how long the workload is held is what that one says.
+    // The agent's announcement takes precedence over the marker: it gives the hold.
     const trusting = onPreExec({ console: true, consoleHold: "500 millis" })
     const late = Trigger.replay(quiesce(trusting, { calmFor: "300 millis", deadline: "450 millis" }), { events })
     assert.deepInclude(Result.isFailure(late) ? late.failure.reason : {}, {

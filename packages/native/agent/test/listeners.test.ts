@@ -106,7 +106,7 @@ for (const [how, expected] of [
   ["shutdown", [closed("tcp", any, 90), sent("after")]],
   ["exec", [closed("tcp", any, 90), sent("after")]],
   ["exit", [closed("tcp", any, 90)]],
-  // Whoever holds a descriptor keeps the listener open.
+  // Any holder of a descriptor keeps the listener open.
   ["fork", [sent("after"), sent("last"), closed("tcp", any, 90)]],
   ["pass", [sent("last"), closed("tcp", any, 90), sent("after")]]
 ] as const) {

@@ -113,7 +113,7 @@ it.effect.skipIf(why !== "")(`${why === "" ? "" : `skipped: ${why}: `}a-workload
   Effect.gen(function* () {
     const at = yield* folder
     const { guest, volume } = yield* boot(at)
-    // What is wrong is said by name, and the guest is as before.
+    // The problem is reported by name, and the guest is unchanged.
     const failing: ReadonlyArray<readonly [Partial<WorkloadSpec>, string, string]> = [
       [{ root: { device: "nowhere" } }, "root", "nowhere"],
       [{ root: { device: "image", type: "erofs" } }, "root", "image"],

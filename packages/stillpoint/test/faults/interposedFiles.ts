@@ -11,7 +11,7 @@ import * as Fs from "node:fs"
 import { createRequire, syncBuiltinESMExports } from "node:module"
 import { basename, dirname, join, resolve } from "node:path"
 
-/** What goes wrong: an error and nothing done, a part of it done, or this and all that follows is not done. */
+/** The fault: an error without effect, a part of the operation, or the end of this and all further operations. */
 export type Fault = "EIO" | "ENOSPC" | "short" | "kill"
 export const faults: ReadonlyArray<Fault> = ["EIO", "ENOSPC", "short", "kill"]
 
@@ -36,13 +36,13 @@ type Change =
   | { readonly do: "resize"; readonly inode: number; readonly size: number }
   | { readonly do: "flush"; readonly inode: number }
 
-/** What a disk holds: directories by their names, files by their bytes. */
+/** The content of a disk: directories by their names, files by their bytes. */
 interface Disk {
   readonly directories: Map<number, Map<string, number>>
   readonly files: Map<number, Uint8Array>
 }
 
-/** What changed in a folder, in the order in which it was asked for. */
+/** The changes in a folder, in the order of the calls. */
 export interface Recording {
   readonly before: Disk
   readonly changes: Array<Change>
@@ -51,7 +51,7 @@ export interface Recording {
 const rootInode = 0
 let inodes = rootInode
 
-/** What is done at the moment. */
+/** The current operation. */
 const state: {
   folder: string
   calls: number
@@ -88,7 +88,7 @@ const named = (path: string, isDirectory = false, inode = ++inodes): void => {
 
 const removed = (path: string): void => {
   if (state.recording === null) return
-  // What is deepest goes first.
+  // The deepest entries first.
   const under = [...state.live.keys()].filter((one) => one === path || one.startsWith(`${path}/`))
   for (const one of under.toSorted((a, b) => b.length - a.length)) {
     noted({ do: "unname", ...place(one) })
@@ -137,7 +137,7 @@ const onPath = (name: string, done: (path: string, result: unknown, args: Readon
   before(promises, name, async (original, _self, args) => {
     const [path] = args
     if (!isInside(path)) return original(...args)
-    // What has no parts is not done by half.
+    // An operation without parts cannot be done in part.
     if (admitted() === "short") throw failure("EIO")
     const result = await original(...args)
     done(path, result, args)
@@ -230,7 +230,7 @@ export const interpose = async (): Promise<void> => {
   syncBuiltinESMExports()
 }
 
-/** What is done in a folder, with a fault at one of its calls or none; how many calls there were, and the result. */
+/** Runs an operation in a folder, with or without a fault at one of its calls; returns the number of calls, and the result. */
 export const withFault = async <A>(
   folder: string,
   fault: { readonly at: number; readonly kind: Fault } | null,

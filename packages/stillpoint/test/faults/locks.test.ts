@@ -1,4 +1,6 @@
-/** A lock that could not be had because the disk failed is nobody's: who asks again has it, in the same process, too. */
+/**
+ * A lock that could not be taken because the disk failed is free: the next attempt gets it, also in the same process.
+ */
 import { existsSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { DurableFiles } from "@stillpoint/core"

@@ -1,5 +1,5 @@
 /**
- * What is done to a store, each as one process does it, on a store with something in it; and what is then found there.
+ * Operations on a store, each as one process does it, on a store with content; and the state that is then found.
  *
  * @module
  */
@@ -59,7 +59,7 @@ const registryIn = (folder: string): Layer.Layer<Artifacts> => {
   })
 }
 
-/** What every verb begins with: a folder with a store, a chain of snapshots beside it, and what comes from elsewhere. */
+/** The start of every verb: a folder with a store, a chain of snapshots beside it, and arriving content. */
 export interface Prepared {
   readonly base: string
   readonly template: string
@@ -106,7 +106,7 @@ const chain = (folder: string) =>
     { policy: kindTrigger("HeartbeatTick", 3), target: (index) => join(folder, `beat-${index}`), deltas: true }
   ).pipe(Stream.runCollect, Effect.scoped)
 
-/** What was made in a folder, for any process. */
+/** The prepared content of a folder, for any process. */
 export const preparedIn = (base: string): Prepared => ({
   base,
   template: join(base, "template"),
@@ -140,7 +140,7 @@ export const prepare = async (base: string): Promise<Prepared> => {
       yield* chain(join(template, "chain"))
     })
   )
-  // What a pull that was killed left.
+  // The leftovers of a killed pull.
   const pull = join(template, "home", "pulls", "f".repeat(64))
   mkdirSync(pull, { recursive: true, mode: 0o700 })
   writeFileSync(join(pull, "record.json"), "{}", { mode: 0o600 })
@@ -179,15 +179,15 @@ export const copyOf = ({ template }: Prepared): string => {
   return folder
 }
 
-/** What stands in a folder once its store has been opened again. */
+/** The content of a folder once its store has been opened again. */
 export interface Standing {
   /** Names and snapshots, and what those were taken against. */
   readonly snapshots: ReadonlyArray<string>
-  /** What is neither. */
+  /** Everything else. */
   readonly left: ReadonlyArray<string>
 }
 
-/** Opens the store of a folder as whoever comes next does, and says what is there; throws where something cannot be opened. */
+/** Opens the store of a folder as the next process does, and returns its content; throws if something cannot be opened. */
 export const standingIn = (folder: string, artifacts: Layer.Layer<Artifacts>): Promise<Standing> =>
   inFolder(
     folder,
@@ -195,7 +195,7 @@ export const standingIn = (folder: string, artifacts: Layer.Layer<Artifacts>): P
     Effect.gen(function* () {
       const snapshots = yield* Snapshots
       const store = yield* SnapshotStore
-      // Whoever makes a snapshot clears what was left, and so does whoever prunes.
+      // Making a snapshot clears leftovers, and so does pruning.
       yield* Effect.scoped(snapshots.draft)
       yield* clearPulls(snapshots.home)
       yield* Effect.ignore(snapshots.untag("no-such-name"))

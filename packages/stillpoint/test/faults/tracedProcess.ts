@@ -9,7 +9,7 @@ const program = await bundled(fileURLToPath(new URL("verbProcess.ts", import.met
 /** The calls that change a file system; what is read and written by Node itself is not among them. */
 const calls = ["fsync", "rename", "mkdir", "pwrite64", "unlink", "rmdir", "ftruncate", "fchmod"] as const
 
-/** What the system says, or does. */
+/** The injected errors and signals. */
 export const systemFaults = ["error=EIO", "error=ENOSPC", "error=EINTR", "signal=KILL"] as const
 
 /** Why there are none here, as the end of a test's name; empty if there are. */

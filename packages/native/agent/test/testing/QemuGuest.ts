@@ -23,7 +23,7 @@ export interface QemuGuest {
   readonly until: (
     wanted: GuestFrame["name"] | ((frame: GuestFrame) => boolean)
   ) => Effect.Effect<ReadonlyArray<GuestFrame>>
-  /** What the guest has printed on its console so far. */
+  /** The guest's console output so far. */
   readonly console: () => string
   /** Ends when the machine has stopped by itself. */
   readonly stopped: Effect.Effect<void>

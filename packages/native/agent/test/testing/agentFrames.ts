@@ -1,11 +1,11 @@
 /**
- * What the tests of the agent send it.
+ * The frames that tests of the agent send.
  *
  * @module
  */
 import { hostFrame } from "../../../../../scripts/contract/frames.ts"
 
-/** What a new identity is made of; what is absent stays. */
+/** The parts of a new identity; absent ones stay. */
 export interface IdentityParts {
   readonly entropy?: Uint8Array
   readonly realtimeNanos?: bigint
@@ -15,7 +15,7 @@ export interface IdentityParts {
   readonly thaw?: boolean
 }
 
-/** What a command is executed with; what is absent is not asked for. */
+/** The parts of a command; absent ones are empty. */
 export interface ExecParts {
   readonly env?: ReadonlyArray<string>
   readonly cwd?: string

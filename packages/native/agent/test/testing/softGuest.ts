@@ -12,7 +12,7 @@ import * as NativeAgent from "../../../src/NativeAgent.ts"
 import * as NativeVmm from "../../../src/NativeVmm.ts"
 
 const probePath = fileURLToPath(new URL("../../build/probe", import.meta.url))
-/** What the tests' guests are made with. */
+/** The services for the tests' guests. */
 export const layer = Layer.mergeAll(NativeVmm.layer, Layer.provide(GuestKit.layer, NativeAgent.layer))
 
 /** A machine with that guest, before its first instruction. */
@@ -43,11 +43,11 @@ export const until = Effect.fnUntraced(function* (machine: Machine, ...kinds: Re
 export const lines = (events: ReadonlyArray<GuestEvent>): ReadonlyArray<string> =>
   events.filter((event) => event._tag === "SerialLine").map((event) => event.text)
 
-/** What a script prints, run as a command of the host. */
+/** The output of a script, run as a command of the host. */
 export const sh = (machine: Machine, script: string) =>
   Effect.map(machine.exec({ argv: ["/bin/sh", "-c", script] }), ({ stdout }) => Buffer.from(stdout).toString().trim())
 
-/** A new identity, which leaves everything but what is said. */
+/** A new identity that changes only the given parts. */
 export const identity = (more: Partial<IdentitySpec>): IdentitySpec => ({
   entropy: Buffer.alloc(32, 7),
   realtimeNanos: null,
@@ -66,7 +66,7 @@ export const identify = Effect.fnUntraced(function* (machine: Machine, more: Par
   return event
 })
 
-/** What happened, of these kinds, as the host is told: the fields without place and time. */
+/** The events of these kinds, as the host gets them: the fields without place and time. */
 export const told = Effect.fnUntraced(function* (machine: Machine, ...kinds: ReadonlyArray<GuestEventKind>) {
   const wanted = new Set(kinds)
   return (yield* machine.eventsSoFar())

@@ -1,4 +1,4 @@
-//! Every registered engine keeps the laws of engines, or is said by name not to be held to some.
+//! Every registered engine keeps the laws of engines, or is exempt from some by name.
 
 #![allow(clippy::panic, reason = "a test says what it expects")]
 
@@ -31,7 +31,7 @@ fn guest(board: &str) -> Option<MachineConfig> {
     })
 }
 
-/// What became of the laws of one engine, by name: which it keeps, which were not tried, which do not apply.
+/// The results of the laws for one engine, by name: kept, not tried, not applicable.
 fn told(kind: &EngineKind, usable: Result<(), String>) -> Vec<String> {
     let (engine, name) = (kind.make(), kind.name());
     let named = |laws: &[&Law]| laws.iter().map(|law| law.name).collect::<Vec<_>>().join(", ");

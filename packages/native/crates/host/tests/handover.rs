@@ -31,7 +31,7 @@ struct Counter {
     is_in_use: Arc<AtomicBool>,
     dropped: Arc<AtomicUsize>,
     slices: usize,
-    /// Whether somebody wakes it as long as it is there.
+    /// Whether it is woken again and again as long as it exists.
     is_kept_awake: bool,
 }
 
@@ -107,7 +107,7 @@ fn every_request_is_answered_once_and_a_closed_machine_is_dropped_once() {
             let workers = Workers::for_processors(1);
             let answered = Arc::new(AtomicUsize::new(0));
             let opened: Arc<Vec<Opened>> = Arc::new((0..2).map(|_| open(&workers)).collect());
-            // What rests without a moment goes on when it is woken.
+            // A run that rests without an alarm continues when it is woken.
             let is_over = Arc::new(AtomicBool::new(false));
             let waker = {
                 let wakes: Vec<_> = opened.iter().map(|each| each.session.waker()).collect();

@@ -123,7 +123,7 @@ fn a_recorded_life_is_repeated_to_the_same_digest_and_the_same_events() {
                     wait_for("guest time goes on", || hosted.now_nanos() >= until);
                 }
                 3 => {
-                    // Who yields waits for everybody else's turn, as many times as it yields.
+                    // A thread that yields waits for all others' turns, as many times as it yields.
                     let until = Instant::now() + Duration::from_micros(number(2_000));
                     while Instant::now() < until {
                         std::hint::spin_loop();
@@ -171,7 +171,7 @@ fn guest_time_goes_on_and_is_never_ahead_of_the_hosts() {
         last = type_bytes(&hosted, b"x");
         let now = hosted.now_nanos();
         assert!(now >= last, "time as it is told goes on: {now} after {last}");
-        // A run to where the machine stands goes on by a nanosecond.
+        // A run to the machine's present time advances by a nanosecond.
         let most = began.elapsed().as_nanos() + 1_000_000;
         assert!(u128::from(last) <= most, "{last} ns of guest time in {most} ns");
     }
@@ -195,7 +195,7 @@ fn sleepers_hold_no_thread_and_leave_nothing() {
         || hosted.iter().all(|each| each.live_facts().is_some_and(|facts| facts.wakes >= 3));
     // How many there were at most, all together, and how often they were counted.
     let (mut most, mut sum, mut counts) = (0, 0, 0);
-    // The first moments, in which all of them are taken up by whoever asked, are over.
+    // The first moments, in which the requests wake all of them, are over.
     wait_for("all have slept", || hosted.iter().all(|each| each.live_facts().is_some()));
     wait_for("few threads", || workers.threads() <= 8);
     wait_for("all have been woken", || {
@@ -242,7 +242,7 @@ fn who_is_given_nothing_dozes_until_it_is() {
         wait_for("it dozes", || status(&hosted) == Some(LiveStatus::Dozing));
         assert_eq!(workers.alarms().pending(), 0, "nothing wakes it by itself");
         let (stood_at, lost) = (hosted.now_nanos(), hosted.live_facts().expect("lives").lost);
-        // What is asked is answered, and is not given.
+        // A query is answered, and is no input.
         ask(&hosted, |machine| machine.digest().expect("kept"));
         wait_for("time is lost", || hosted.live_facts().expect("lives").lost > lost);
         assert_eq!((status(&hosted), hosted.now_nanos()), (Some(LiveStatus::Dozing), stood_at));

@@ -19,7 +19,7 @@ const COUNT: u64 = 0x3_0000;
 const COUNTER: [u8; 10] = [0xbb, 0x00, 0x00, 0x03, 0x00, 0x48, 0xff, 0x03, 0xeb, 0xfb];
 /// cli; hlt
 const DEAD: [u8; 2] = [0xfa, 0xf4];
-/// ud2, without anybody to handle it
+/// ud2, without a handler
 const UNDEFINED: [u8; 2] = [0x0f, 0x0b];
 /// mov al, 0xfe; out 0x64, al
 const RESET: [u8; 4] = [0xb0, 0xfe, 0xe6, 0x64];
@@ -160,7 +160,7 @@ fn restored_and_forked_machines_have_the_same_memory_and_go_on() {
     let registers = machine.registers();
     counted(&mut machine);
     let full = capture.write(&directory).expect("written").id;
-    // What was written since is in the delta, the processor's pages too.
+    // Later writes are in the delta, including the processor's.
     let delta = machine.begin_capture(CaptureKind::Delta { parent: full }).expect("good");
     let later = memory(&mut machine);
     delta.write(&directory.join("delta")).expect("written");
@@ -206,7 +206,7 @@ fn a_machine_goes_on_from_its_saved_state_at_any_moment() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Whatever bytes are executed, the guest comes to a stop that has a name, and the host goes on.
+    /// With any executed bytes, the guest comes to a stop that has a name, and the host continues.
     #[test]
     fn any_bytes_come_to_a_named_stop(code in proptest::collection::vec(any::<u8>(), 1..200)) {
         if !is_usable() {

@@ -41,7 +41,7 @@ fn each_peer_of_a_published_port_gets_the_answers_that_are_for_it() {
     for _ in 0..3 {
         let (from, port, bytes) = guest.next();
         assert_eq!((from.0, port, bytes.len()), (GATEWAY.into(), 5353, 9));
-        // A port that is not the one that was asked answers nobody.
+        // A datagram from another port than the one asked is not delivered.
         guest.send(5354, from, b"not this");
         guest.send(5353, from, &[&bytes[..], b" answered"].concat());
     }
@@ -170,7 +170,7 @@ fn question(name: &str) -> Vec<u8> {
 }
 
 impl Bare {
-    /// What a name means: the code of the answer, and the addresses.
+    /// Queries a name: the code of the answer, and the addresses.
     fn asks(&mut self, name: &str) -> (u8, Vec<Ipv4Addr>) {
         self.send(6000, (NAME_SERVER, NAME_PORT), &question(name));
         let (from, port, answer) = self.next();

@@ -63,7 +63,7 @@ fn asking(port: u16, options: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A message of ARP that says that the gateway, or the guest, is somebody else.
+/// An ARP message that claims another address for the gateway, or the guest.
 fn claim(operation: u8, who: Ipv4Addr, hardware: [u8; 6]) -> Vec<u8> {
     let mut frame = [&[0xff; 6][..], &HARDWARE, &[8, 6, 0, 1, 8, 0, 6, 4, 0, operation]].concat();
     frame.extend(hardware);
@@ -140,7 +140,7 @@ fn frames_that_are_malformed_reach_nobody_are_answered_by_nobody_and_cost_the_ne
     }
     // As many options as there can be, none of which says how long it is, are no reason not to connect.
     guest.exchange(vec![asking(port, &[8; 40]), asking(port, &[[5, 0]; 20].concat())], 1_000);
-    // What is good goes through as ever, and the answer goes to the guest, whoever it said it was.
+    // Valid traffic passes as usual, and the answer goes to the guest, whatever it claimed to be.
     guest.exchange(vec![good], 1_000);
     server.set_nonblocking(false).expect("open");
     let (bytes, from) = received(&server);
@@ -204,7 +204,7 @@ fn a_guest_that_never_accepts_costs_its_clients_their_connections_and_keeps_none
     }
 }
 
-/// Takes from this thread, and from nobody else, what lets it have ports below 1024.
+/// Drops, for this thread only, the right to use ports below 1024.
 #[cfg(target_os = "linux")]
 fn without_privilege() -> bool {
     const VERSION_3: u32 = 0x2008_0522;

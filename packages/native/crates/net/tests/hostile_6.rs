@@ -20,7 +20,7 @@ use stillpoint_net::addresses::{
 };
 use stillpoint_vmm::event::NetworkProtocol;
 
-/// What every datagram of these tests says.
+/// The content of every datagram of these tests.
 const SAID: &[u8] = b"hello, this is a datagram";
 
 #[test]
@@ -78,7 +78,7 @@ fn frames_of_version_6_that_are_malformed_reach_nobody_and_are_answered_by_nobod
     for (name, frames) in cases {
         guest.exchange(frames, 1_000);
         guest.exchange(Vec::new(), 1_000);
-        // Bytes of a datagram that are taken for options may say that they are to be told of.
+        // Bytes of a datagram that are taken for options may require a report.
         if !is_told(&name) {
             assert!(guest.given().is_empty(), "{name} is answered");
             assert_eq!(guest.refused(), [], "{name}");
@@ -159,8 +159,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     proptest::collection::vec(act, 1..30)
 }
 
-/// Whatever comes of good frames by headers between, a wrong byte or a cut: nobody hears but what was
-/// said, nobody answers but the host's end, and each frame costs an answer at most.
+/// Good frames with added headers, a wrong byte or a cut: only the original content is delivered,
+/// only the host's end answers, and each frame causes at most one answer.
 #[test]
 fn any_frames_of_version_6_are_answered_by_the_hosts_end_alone_and_heard_whole_or_not_at_all() {
     if !has_version_6() {

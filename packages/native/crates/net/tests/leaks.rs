@@ -20,7 +20,7 @@ fn count(folder: &str) -> Option<usize> {
     std::fs::read_dir(folder).ok().map(Iterator::count)
 }
 
-/// What this process has open, and its threads.
+/// The open descriptors of this process, and its threads.
 fn standing() -> (Option<usize>, Option<usize>) {
     (count("/proc/self/fd"), count("/proc/self/task"))
 }
@@ -125,7 +125,7 @@ fn a_network_that_goes_in_the_middle_of_traffic_and_of_a_flood_leaves_nothing_be
         drop(guest);
         memory.push(memory_kib());
     }
-    // What the first rounds have needed is enough for the others.
+    // The memory of the first rounds is enough for the others.
     let least = memory[..2].iter().max().copied().unwrap_or(0);
     assert!(memory[3] <= least + 32 * 1024, "{memory:?} KiB");
     // A thread that was waited for is in the system's list for a moment longer.

@@ -134,7 +134,7 @@ fn a_connection_that_says_no_question_nothing_or_is_one_too_many_is_reset() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// Whatever is said: the connection ends, and the next one is answered.
+    /// After any data the connection ends, and the next one is answered.
     #[test]
     fn any_bytes_are_survived(
         bytes in proptest::collection::vec(prop_oneof![3 => 0..4u8, 1 => any::<u8>()], 0..3_000),

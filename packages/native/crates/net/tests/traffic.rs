@@ -1,4 +1,4 @@
-//! What goes through a link, with real sockets of the host's and another stack as the guest.
+//! Traffic through a link, with real sockets of the host's and another stack as the guest.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
@@ -249,7 +249,7 @@ fn who_is_named_is_reached_and_who_does_not_answer_is_told_as_unreachable() {
     let mut guest = Guest::new();
     let server = TcpListener::bind(ANY).expect("a port");
     let port = server.local_addr().expect("an address").port();
-    // A port that is nobody else's, at which nobody listens.
+    // An unused port, on which nothing listens.
     let silent = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     silent.bind(&SocketAddr::V4(ANY).into()).expect("a port");
     let nobodys = silent.local_addr().expect("an address").as_socket().expect("of IP").port();

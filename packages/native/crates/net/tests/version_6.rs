@@ -1,4 +1,4 @@
-//! What goes over version 6, in both directions, and what does not.
+//! Traffic over IPv6, in both directions, and refusals.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects")]
 
@@ -148,7 +148,7 @@ fn a_gateway_echoes_and_headers_are_followed_or_refused() {
         given.iter().map(|packet| (packet[6], packet[40], packet[41])).collect::<Vec<_>>()
     };
     assert_eq!(echoed(&mut guest, asked.clone()), [(58, 129, 0)]);
-    // With options that may be passed over it is the same, and with others it is told.
+    // With options that may be skipped it is the same, and other options are reported.
     assert_eq!(echoed(&mut guest, extended(&asked, [1, 4, 0, 0, 0, 0])), [(58, 129, 0)]);
     assert_eq!(guest.refused(), []);
     assert_eq!(echoed(&mut guest, extended(&asked, [0x80, 4, 0, 0, 0, 0])), [(58, 4, 2)]);
@@ -159,7 +159,7 @@ fn a_gateway_echoes_and_headers_are_followed_or_refused() {
     assert_eq!(guest.refused(), [refused(NetworkProtocol::Icmp, "2001:db8::1", 0)]);
     assert_eq!(echoed(&mut guest, framed(there, IpProtocol::Unknown(132), &[0; 20])), []);
     assert_eq!(guest.refused(), [refused(NetworkProtocol::Other, "2001:db8::1", 0)]);
-    // Groups are nobody here.
+    // Groups are no destination here.
     let group: IpAddr = "ff02::16".parse().expect("an address");
     assert_eq!(echoed(&mut guest, framed(group, IpProtocol::Icmpv6, &[143, 0, 0, 0])), []);
     assert_eq!(guest.refused(), []);
@@ -208,7 +208,7 @@ fn a_name_leads_to_the_addresses_that_it_was_answered_with_and_never_to_the_host
         told.retain(|it| it.3 == NetworkRefusal::NotAllowed);
         told.into_iter().map(|it| it.1).collect::<Vec<_>>()
     };
-    // Allowed, whether or not this host has a way there; the address that nobody asked for is not.
+    // Allowed, whether or not this host has a route; an address that was not queried is not.
     assert_eq!(reason(&mut guest, "2001:db8::7"), Vec::<String>::new());
     assert_eq!(reason(&mut guest, "192.0.2.7"), ["192.0.2.7"]);
     assert_eq!(asks(&mut guest, "both", 1), (0, 1));
@@ -278,7 +278,7 @@ fn datagrams_to_a_published_port_go_on_over_version_6_once_nobody_is_there_over_
     let unreachable = |datagram: &[u8]| {
         let mut message = vec![3, 3, 0, 0, 0, 0, 0, 0];
         message.extend(&datagram[14..]);
-        // It tells of a packet of the gateway's.
+        // It is about a packet of the gateway's.
         let (source, destination) = (message[20..24].to_vec(), message[24..28].to_vec());
         message[20..24].copy_from_slice(&destination);
         message[24..28].copy_from_slice(&source);

@@ -63,7 +63,7 @@ impl Device for Witness {
     }
 }
 
-/// What a page of memory is filled with.
+/// The content of a page of memory.
 #[derive(Debug, Clone, Copy)]
 enum Filling {
     Zeros,
@@ -76,7 +76,7 @@ enum Filling {
     Compressed,
 }
 
-/// What the host does with the machine.
+/// The host's operations on the machine.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Run(u16),

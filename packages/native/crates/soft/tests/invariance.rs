@@ -1,5 +1,6 @@
-//! What must not matter does not: where a run is cut, whether it is single-stepped, saved, loaded
-//! or forked on the way, whether its code is interpreted or translated. And nothing that a guest executes can panic.
+//! The same program gives the same result wherever a run is cut, whether it is single-stepped, saved, loaded
+//! or forked on the way, and whether its code is interpreted or translated. And no guest code can cause a
+//! panic.
 //!
 //! Programs are generated: half-plausible instructions over registers that point to code, data,
 //! page tables, devices and the interrupt controller, in supervisor or user mode, with or without
@@ -208,7 +209,7 @@ fn platform(program: &Program) -> Platform {
     for (index, word) in program.code.iter().enumerate() {
         put(CODE + 4 * index as u64, &word.to_le_bytes());
     }
-    // The handler goes on somewhere in the code, by the instruction count.
+    // The handler continues somewhere in the code, by the instruction count.
     let handler = [
         encode_i(0x73, 2, 28, 0, 0xc02),  // csrr t3, instret
         encode_i(0x13, 7, 28, 28, 0xfe),  // andi t3, t3, 0xfe
@@ -311,7 +312,7 @@ fn memory(platform: &mut Platform) -> Vec<u8> {
     bytes
 }
 
-/// What the two states differ in, by name.
+/// The differences of the two states, by name.
 fn difference(a: &dyn Engine, b: &dyn Engine) -> Vec<String> {
     a.registers()
         .iter()

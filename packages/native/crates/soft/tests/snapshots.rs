@@ -1,5 +1,5 @@
 //! Snapshots of earlier versions, kept under `tests/snapshots`: each restores in this build and
-//! goes on as the build that wrote it did.
+//! continues as it did in the build that wrote it.
 //!
 //! ```text
 //! snapshots/version-N/full, delta    as captured; memory compressed with gzip

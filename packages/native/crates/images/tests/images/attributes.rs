@@ -96,7 +96,7 @@ fn the_kernel_reads_what_the_layers_say() {
 
 #[test]
 fn umoci_unpacks_the_same() {
-    // umoci unpacks times of before 1970 as 1970, so these stay away.
+    // umoci unpacks times before 1970 as 1970, so these are left out.
     let layers: Vec<Vec<Item>> = everything()
         .into_iter()
         .map(|layer| layer.into_iter().filter(|item| !item.mtime.starts_with('-')).collect())
@@ -109,7 +109,8 @@ fn umoci_unpacks_the_same() {
     let mut ours = ours;
     for files in [&mut ours, &mut theirs] {
         for (name, found) in files.iter_mut() {
-            // What no layer describes, and what a later one puts something into, has the time of the unpacking.
+            // A directory that no layer describes, or that a later one adds to, has the time of the
+            // unpacking.
             let is_implied = ["", "usr", "usr/lib", "opaque", "replaced", "many"]
                 .iter()
                 .any(|implied| name == implied.as_bytes())

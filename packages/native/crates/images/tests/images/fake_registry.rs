@@ -1,4 +1,4 @@
-//! A registry of these tests, which behaves as it is told to.
+//! A registry for tests, which behaves as instructed.
 
 use crate::archive::{Item, archive};
 use crate::layout::gzip;
@@ -15,7 +15,7 @@ use stillpoint_images::resolve::{Request, Resolved, Store};
 use stillpoint_images::sources::registry::Registries;
 use stillpoint_images::watch::Watch;
 
-/// What the registry of these tests has.
+/// An image of the registry.
 pub struct Image {
     pub manifest: Vec<u8>,
     pub config: Vec<u8>,
@@ -50,7 +50,7 @@ impl Image {
         Self { manifest, config, layer }
     }
 
-    /// What an honest registry answers.
+    /// An honest registry's answer.
     pub fn honest(&self, asked: &Asked) -> Answer {
         let body = if asked.path.contains("/manifests/") {
             self.manifest.clone()
@@ -82,7 +82,7 @@ pub struct Asked {
     pub host: String,
     pub from: usize,
     pub authorization: Option<String>,
-    /// What was sent with the question.
+    /// The body of the request.
     pub form: String,
 }
 

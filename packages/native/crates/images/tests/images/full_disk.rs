@@ -1,4 +1,4 @@
-//! A full disk is said to be full, and has nothing of the image on it afterwards.
+//! A full disk is reported, and has nothing of the image on it afterwards.
 
 use crate::archive::Item;
 use crate::layout::{resolve, store, write_layout};

@@ -1,4 +1,4 @@
-//! What GNU tar writes, in every form that it has for a thing, is read as the same.
+//! GNU tar's archives, in every form that it has, are read alike.
 
 use crate::layout::build_archives;
 use crate::tools::{check, has, mount, run_well};

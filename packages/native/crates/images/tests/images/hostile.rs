@@ -1,5 +1,5 @@
-//! What hostile layers try is refused by name, or bounded; nothing of it stays, nothing panics, nothing
-//! hangs.
+//! Hostile layers are refused by name, or bounded; they leave nothing behind, and cause no panic and no
+//! hang.
 
 use crate::archive::{Item, archive, header, record, seal};
 use crate::layout::{build, build_archives, resolve, store, write_archives};
@@ -117,7 +117,7 @@ fn what_is_no_archive_is_said_with_its_place() {
     };
     let whole = archive(&[Item::file("a", "x"), Item::file("b", vec![1; 1000])]);
     assert_eq!(corrupt(whole[..1300].to_vec()), Some(1024));
-    // What `umoci insert` writes ends behind the last file's data.
+    // An archive of `umoci insert` ends behind the last file's data.
     assert_eq!(corrupt(whole[..1024 + 512 + 1000].to_vec()), None);
     assert_eq!(corrupt(whole[..2535].to_vec()).map(|offset| offset >= 1536), Some(true));
     let mut flipped = whole.clone();
@@ -222,7 +222,7 @@ proptest! {
                 return Ok(());
             }
         }
-        // What was accepted can be written.
+        // An accepted tree can be written.
         let Applier { tree, spool, .. } = applier;
         let contents = spool.finish().unwrap();
         let plan = stillpoint_images::erofs::Plan::new(&tree).unwrap();

@@ -1,4 +1,4 @@
-//! Who asks: passwords, tokens, helpers; and that secrets stay where they belong.
+//! Credentials: passwords, tokens, helpers; secrets are sent to their own host only.
 
 use crate::fake_registry::{Answer, pull_with, registries, registry};
 use std::path::{Path, PathBuf};

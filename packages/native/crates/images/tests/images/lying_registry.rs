@@ -201,7 +201,7 @@ fn what_a_mirror_does_not_hand_out_to_its_end_is_had_of_the_registry_behind_it()
         answer
     };
     assert_eq!(layer_asked_behind(Duration::from_millis(700), hangs), [100_000]);
-    // What was made of a lie is not gone on with.
+    // A build from a lie is not continued.
     let lies = |image: &Image, asked: &Asked| {
         let mut answer = image.honest(asked);
         if image.is_layer(asked) {

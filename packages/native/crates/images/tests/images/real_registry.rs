@@ -1,5 +1,5 @@
-//! A real registry, Debian's `docker-registry` on this host, to which `skopeo` pushes: what is pulled is
-//! what was pushed, however it is compressed, whoever must log in, for whichever platform.
+//! A real registry, Debian's `docker-registry` on this host, to which `skopeo` pushes: the pulled image
+//! is the pushed one, with any compression, with or without log-in, for any platform.
 
 use crate::archive::{Item, archive};
 use crate::layout::{Built, build, put, resolve, write_archives};

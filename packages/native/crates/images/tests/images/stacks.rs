@@ -45,7 +45,7 @@ fn layer() -> impl Strategy<Value = Vec<(Path, Say)>> {
     prop::collection::vec((path(), say), 0..14)
 }
 
-/// What the model knows of a path.
+/// The model's state of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Thing {
     /// Its mode; none of one that no layer describes.
@@ -79,7 +79,7 @@ fn add(model: &mut Model, path: &[usize], thing: Thing) {
 fn apply(model: &mut Model, layer: &[(Path, Say)], numbers: &mut usize) -> Vec<(Path, Say)> {
     let before = model.clone();
     for (path, say) in layer {
-        // A whiteout is seen from where its directory is; behind a file there is none.
+        // A whiteout belongs to its directory; behind a file there is none.
         match say {
             Say::Whiteout if is_reachable(&before, path) => {
                 model.retain(|other, _| other != path && !is_below(other, path));

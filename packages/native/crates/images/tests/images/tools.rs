@@ -69,7 +69,7 @@ pub fn mount(file: &Path) -> Option<Mounted> {
     );
     if !mounted.status.success() {
         let said = String::from_utf8_lossy(&mounted.stderr);
-        // What a container does not let its root do is no image that cannot be mounted.
+        // A container that forbids mounting says nothing about the image.
         assert!(is_forbidden(&said) || said.contains("loop"), "{said}");
         println!("skipped: mounting is not to be had here: {}", said.trim());
         return None;

@@ -1,4 +1,4 @@
-//! What is in the cache, and was touched since it was put there.
+//! Images in the cache that were touched since they were added.
 
 use crate::archive::Item;
 use crate::layout::{Built, build, resolve, store, write_layout};
@@ -40,7 +40,7 @@ fn an_image_that_was_changed_is_built_anew_and_one_that_was_moved_is_not() {
     OpenOptions::new().write(true).open(&file).unwrap().write_all_at(b"x", at).unwrap();
     assert!(!again("here").0);
     assert!(again("here").0);
-    // What its blocks are verified by.
+    // The file with the digests of its blocks.
     let blocks = stillpoint_images::block_digests::beside(&file);
     fs::set_permissions(&blocks, Permissions::from_mode(0o600)).unwrap();
     assert!(again("here").0, "the file is what it was");

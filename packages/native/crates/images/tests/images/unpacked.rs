@@ -1,4 +1,4 @@
-//! What a tree of files holds: names, kinds, modes, owners, times, links, attributes, contents.
+//! The content of a tree of files: names, kinds, modes, owners, times, links, attributes, contents.
 
 use crate::tools::{has, is_forbidden, run};
 use std::collections::{BTreeMap, HashMap};
@@ -29,7 +29,7 @@ pub type Files = BTreeMap<Vec<u8>, Found>;
 pub fn read_attributes(path: &Path) -> BTreeMap<String, (usize, blake3::Hash)> {
     let path = CString::new(path.as_os_str().as_bytes()).unwrap();
     let mut names = vec![0_u8; 64 << 10];
-    // SAFETY: both pointers are of buffers that live, the second of the length that is said.
+    // SAFETY: both pointers are of live buffers, the second of the given length.
     let count = unsafe { libc::llistxattr(path.as_ptr(), names.as_mut_ptr().cast(), names.len()) };
     let names = &names[..usize::try_from(count).unwrap_or(0)];
     names
@@ -86,7 +86,7 @@ pub fn read(root: &Path) -> Files {
     files
 }
 
-/// What `umoci` makes of an image of a layout; says why not, where that is not to be had.
+/// `umoci`'s result for an image of a layout; prints the reason if it is not available.
 pub fn unpacked_by_umoci(reference: &str, folder: &Path) -> Option<Files> {
     // SAFETY: it takes nothing and changes nothing.
     if !has("umoci") || unsafe { libc::geteuid() } != 0 {

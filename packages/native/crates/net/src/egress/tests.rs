@@ -1,4 +1,4 @@
-//! What a policy lets a guest reach.
+//! The addresses that a policy allows.
 
 use super::named_only::NAMED_ONLY;
 use super::*;

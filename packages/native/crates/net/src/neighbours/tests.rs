@@ -43,7 +43,7 @@ fn those_who_are_there_answer_for_themselves() {
             assert_eq!(said[8..24], target.octets());
             assert_eq!(said[24..], [&[2, 1][..], &GATEWAY_HARDWARE].concat());
         }
-        // Who looks whether an address is free hears that it is not.
+        // A host that checks whether an address is free hears that it is taken.
         let places = (Ipv6Addr::UNSPECIFIED, solicited(target));
         let (from, to, said) = answer(hear(&solicitation(places, target, &[]), places, 255));
         assert_eq!((from, to, said[4]), (target, ALL_NODES, 0xa0));
@@ -137,7 +137,7 @@ fn who_claims_asks_for_another_or_is_not_on_the_link_hears_nothing() {
 }
 
 proptest! {
-    /// Whatever is said: one answer at most, and none that speaks for anybody but the host's end.
+    /// To any message, there is at most one answer, and only for the host's end.
     #[test]
     fn any_message_is_heard(
         mut message in proptest::collection::vec(any::<u8>(), 0..80),

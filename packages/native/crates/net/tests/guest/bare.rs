@@ -88,7 +88,7 @@ impl Bare {
         }
     }
 
-    /// What was refused since the last call.
+    /// The refusals since the last call.
     pub fn refused(&mut self) -> Vec<(NetworkProtocol, String, u16, NetworkRefusal)> {
         let told = std::mem::take(&mut self.0.wire.told);
         told.into_iter()

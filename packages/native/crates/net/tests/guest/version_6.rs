@@ -1,4 +1,4 @@
-//! What tests of version 6 have in common.
+//! Common code of the tests of IPv6.
 
 use std::net::{Ipv6Addr, UdpSocket};
 

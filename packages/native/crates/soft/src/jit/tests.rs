@@ -68,7 +68,7 @@ impl Device for Counter {
     }
 }
 
-/// What a floating-point register holds: numbers of both formats, some of them special.
+/// The content of a floating-point register: numbers of both formats, some of them special.
 fn float_value() -> impl Strategy<Value = u64> {
     prop_oneof![
         4 => (-1000..1000i32).prop_map(|n| (f64::from(n) * 0.37).to_bits()),
@@ -85,7 +85,7 @@ fn float_value() -> impl Strategy<Value = u64> {
 struct Case {
     code: Vec<u32>,
     registers: Vec<u64>,
-    /// What the program puts into its own code.
+    /// The program's patch of its own code.
     patch: (u32, u32),
     paging: bool,
 }

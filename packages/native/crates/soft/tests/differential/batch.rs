@@ -21,7 +21,7 @@ const DATA_STRIDE: u64 = DATA_BYTES + 640;
 /// Most programs in a batch.
 pub const MAX_PROGRAMS: usize = 64;
 
-/// What a batch consists of in memory.
+/// The parts of a batch in memory.
 pub struct Image {
     pub code: Vec<u8>,
     /// From [`STATES`] to the end of the last data buffer.

@@ -70,7 +70,7 @@ pub struct Program {
     pub fcsr: u8,
     /// How far x9 is from being aligned.
     pub skew: u8,
-    /// What fills the data buffer.
+    /// The seed of the data buffer's content.
     pub data_seed: u64,
     pub items: Vec<Item>,
 }
@@ -97,7 +97,7 @@ impl Program {
         assemble(&self.items, 0)
     }
 
-    /// What the program's registers hold at its start, x0's place holding `fcsr`.
+    /// The initial values of the program's registers, with `fcsr` in x0's place.
     pub fn initial_state(&self, state: u64, data: u64) -> Vec<u64> {
         let mut registers = self.integers.clone();
         registers[0] = self.fcsr.into();

@@ -72,7 +72,7 @@ pub fn run(cases: &[Case]) -> Vec<u8> {
         for (address, bytes) in supervisor::observed(cases.len()) {
             code.address(asm::A1, address).address(asm::A2, address + bytes);
             code.words(&[
-                // Wait until the transmitter is ready, write a byte, go on to the next.
+                // Wait until the transmitter is ready, write a byte, continue with the next.
                 asm::i(asm::LOAD, 4, asm::T0, asm::A0, lsr),
                 asm::i(asm::OP_IMM, 7, asm::T0, asm::T0, 0x20),
                 asm::branch(0, asm::T0, 0, -8),

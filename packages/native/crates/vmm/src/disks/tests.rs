@@ -77,7 +77,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     proptest::collection::vec(act, 1..40)
 }
 
-/// What a discard leaves: whole pages are zero, the rest as before.
+/// The result of a discard: whole pages are zero, the rest is unchanged.
 fn discarded(model: &mut [u8], at: u64, len: u64, is_volume: bool) {
     let (first, end) = (at as usize, (at + len) as usize);
     let behind = if end == model.len() { end } else { end / 4096 * 4096 };
@@ -348,7 +348,7 @@ fn after_a_flush_that_failed_no_flush_of_that_volume_succeeds() {
         let lost = disk.flush().expect_err("the first may have lost something");
         assert_eq!(lost.cause(), (DiskFailure::Broken, Some(libc::EIO as u32)));
     }
-    // What is said of one writer holds for the next, as long as anybody has the file.
+    // A failed flush also affects the next writer, as long as the file has a user.
     drop(disk);
     opened(Access::Volume, Some(&path)).flush().expect_err("still");
     fork.flush().expect("nothing of a view goes to the file");

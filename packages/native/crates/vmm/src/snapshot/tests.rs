@@ -407,8 +407,8 @@ fn damages() -> impl Strategy<Value = (usize, Damage)> {
 proptest! {
     #![proptest_config(crate::generated::cases(200))]
 
-    /// A snapshot with any byte of any file flipped, cut off or added is refused, or goes on
-    /// exactly as captured because the guest never comes to that byte: it is never executed wrong.
+    /// A snapshot with any byte of any file flipped, cut off or added is refused, or continues
+    /// exactly as captured because the guest never reaches that byte: it is never executed wrong.
     #[test]
     fn damaged_snapshots_are_refused_or_harmless((file, damage) in damages()) {
         let directory = Directory::new("damage");

@@ -172,8 +172,9 @@ pub(super) fn instruction() -> impl Strategy<Value = u32> {
     ]
 }
 
-/// What a trap returns through. After an exception the program goes on four bytes further, within
-/// its two pages; the timer is set anew; every second time the previous mode is kept.
+/// The code that a trap returns through. After an exception the program continues four bytes
+/// further, within its two pages; the timer is set again; every second time the previous mode is
+/// kept.
 pub(super) const RETURN: [u32; 20] = [
     0x1410_2ff3, // csrrs t6,sepc,zero
     0x1420_2f73, // csrrs t5,scause,zero

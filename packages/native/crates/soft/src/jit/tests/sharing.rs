@@ -1,6 +1,5 @@
-//! What machines leave to each other cannot be seen: families of machines that fork, write their
-//! own code, have it written, restart from their state and end, beside machines that share
-//! nothing.
+//! Sharing between machines cannot be observed: families of machines fork, write their own code,
+//! have it written, restart from their state and end, beside machines that share nothing.
 
 use super::*;
 use crate::jit::Store;
@@ -36,7 +35,7 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     let write = (0..CODE_BYTES as u64 / 2, any::<u16>(), 0..4u8).prop_map(|(half, bits, what)| {
-        // What is there may stay as it is, and become another page all the same.
+        // The content may stay the same, and become another page all the same.
         let bits = [0x0001, bits, bits | 3, 0x8082][usize::from(what)];
         Act::Write(2 * half, bits)
     });
@@ -70,7 +69,7 @@ impl Pair {
         self.engine.leave_derived(self.platform.memory.as_mut(), true);
         self.alone.leave_derived(self.alone_platform.memory.as_mut(), true);
         let mut platform = self.platform.fork();
-        // What its parent watched tells the fork nothing: restored machines begin without, too.
+        // Its parent's watches do not apply to the fork: restored machines begin without, too.
         for page in 0..RAM_BYTES / 0x1000 {
             platform.memory.watch_page(RAM + 0x1000 * page, false);
         }

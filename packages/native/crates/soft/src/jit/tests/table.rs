@@ -1,4 +1,4 @@
-//! The table of indirect jumps: who is called again and again is found without leaving translated code.
+//! The table of indirect jumps: repeated targets are found without leaving translated code.
 
 use super::RAM;
 use crate::Soft;

@@ -1,5 +1,5 @@
-//! What is translated for all machines cannot be seen: machines that find everything translated, beside
-//! machines that find nothing, one after the other, at the same time, and while it is thrown away.
+//! Shared translations cannot be observed: machines that find everything translated, beside machines
+//! that find nothing, one after the other, at the same time, and while it is dropped.
 
 use super::*;
 use crate::jit::Store;
@@ -70,7 +70,7 @@ fn machines_of_several_threads_share_translations_while_they_are_made_and_thrown
     let adopted = AtomicU64::new(0);
     let cases = (vec(case(), 1..5), vec(prop_oneof![1..30u64, 1..3000u64], 1..8));
     let config = Config { cases: Config::default().cases / 4 + 1, ..Config::default() };
-    // One store for all cases, so that it is filled and begun anew meanwhile.
+    // One store for all cases, so that it fills and begins again meanwhile.
     let shared = store();
     let outcome = TestRunner::new(config).run(&cases, |(cases, steps)| {
         let expected: Vec<_> =

@@ -1,5 +1,5 @@
-//! What is compared, where the specification leaves QEMU the freedom to differ, and which faults
-//! its versions are known to have.
+//! The compared state, the places where the specification lets QEMU differ, and the known faults of
+//! its versions.
 
 use super::{
     BREAKPOINT, CAUSE, CODE_VIRTUAL, Case, DATA, DATA_PAGES, FS, ILLEGAL_INSTRUCTION,

@@ -238,7 +238,7 @@ fn registers() -> impl Strategy<Value = Vec<u64>> {
 fn situation() -> impl Strategy<Value = Situation> {
     let pointer_bits =
         prop_oneof![8 => Just(0), 1 => select(vec![A, D, U, G, V, R, X, W, 1 << 60])];
-    // What is wrong with the code's page: nothing, the accessed bit, or anything.
+    // The fault of the code's page: none, the accessed bit, or any.
     let code_page = prop_oneof![
         12 => Just(Ok(0)), 2 => Just(Ok(A)), 1 => flags().prop_map(Err),
     ];

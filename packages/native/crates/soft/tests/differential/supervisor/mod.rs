@@ -77,7 +77,7 @@ const FS: u64 = 3 << 13;
 const SUM: u64 = 1 << 18;
 const MXR: u64 = 1 << 19;
 
-/// What one case does.
+/// The content of one case.
 #[derive(Debug, Clone)]
 pub enum Case {
     /// Enters code that traps.

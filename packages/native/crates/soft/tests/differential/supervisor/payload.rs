@@ -61,7 +61,7 @@ pub fn payload(cases: &[Case], finish: impl FnOnce(&mut Code)) -> Vec<u8> {
 
     let cases_start = code.here();
     code.patch(start, asm::jal(0, (cases_start - start) as i32));
-    // What the firmware leaves behind is its own business.
+    // The firmware's remaining state does not matter.
     code.value(asm::T0, FS).word(asm::csrw(asm::SSTATUS, asm::T0));
     for register in 0..32 {
         code.word(asm::r(asm::OP_FP, 0, 0x79, register, 0, 0));

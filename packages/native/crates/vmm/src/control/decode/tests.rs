@@ -165,7 +165,7 @@ fn decoded(bytes: &[u8]) -> Vec<EventBody> {
     bytes.iter().filter_map(|byte| decoder.push(*byte, 0)).collect()
 }
 
-/// What is refused, and why.
+/// The refused frames, and the reasons.
 fn refusals(bytes: &[u8]) -> Vec<(FrameName, RejectReason)> {
     let refusal = |event| match event {
         EventBody::AgentRejected { request, reason, id: None, .. } => (request, reason),

@@ -20,7 +20,7 @@ fn what_is_told_beside_a_source_counts_before_anybody_has_read_it() {
     disk.read(0, &mut bytes).expect("as it was");
     assert_eq!(disk.read(98_304, &mut bytes).expect_err("rotten").name(), "DiskChanged");
     drop(disk);
-    // Digests of another file, and a file of somebody's own that has the name.
+    // Digests of another file, and a user's own file of that name.
     let refused = |content: &[u8]| {
         std::fs::write(&source, &rotten).expect("written");
         std::fs::write(&beside, content).expect("written");

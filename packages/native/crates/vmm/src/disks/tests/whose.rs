@@ -1,4 +1,4 @@
-//! Who has a file that is in use.
+//! The holder of a file that is in use.
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn who_has_a_file_in_use_is_said_as_it_is() {
         let expected = format!("in use by the disk {holder:?} of the same machine");
         assert!(said.contains(&expected), "{said}");
     }
-    // Both read: that is nobody's business.
+    // Both read, which is allowed.
     let again = DiskSpec { name: "again".to_owned(), ..read.clone() };
     Disks::open(&[read.clone(), again], 0).map(|_| ()).expect("nobody writes");
     let mut machine = Disk::open(&volume).expect("nobody has it");

@@ -15,7 +15,7 @@ fn saved(quotas: &Quotas, now: Nanos) -> Vec<u8> {
     state.finish()
 }
 
-/// What a guest is told to have said: its events, and the reports where they are due.
+/// The emitted events, and the reports when they are due.
 fn told(quotas: &mut Quotas, events: &[(Nanos, EventBody)], cuts: &[usize]) -> Vec<EventBody> {
     let mut told = Vec::new();
     for (index, (at, body)) in events.iter().enumerate() {
@@ -82,7 +82,7 @@ fn a_usual_guest_has_the_state_of_none() {
     for count in 0..100 {
         assert_eq!(quotas.count(&tick(count), count * 1_000_000), None);
     }
-    // What was said runs out, and nothing of it is left in a saved state.
+    // The levels run down to nothing, and leave nothing in a saved state.
     assert_eq!(saved(&quotas, 60 * SECOND_NANOS), saved(&Quotas::default(), 0));
 }
 
@@ -97,8 +97,8 @@ fn bodies() -> impl Strategy<Value = EventBody> {
 proptest! {
     #![proptest_config(crate::generated::cases(256))]
 
-    /// However a machine is captured and restored in between, the same is told, everything is
-    /// told or counted, and no kind takes more than its quota.
+    /// Captures and restores in between change nothing: every event is emitted or counted, and no
+    /// kind exceeds its quota.
     #[test]
     fn what_is_told_depends_on_the_guest_alone(
         steps in proptest::collection::vec((0u64..40_000_000, bodies()), 0..200),

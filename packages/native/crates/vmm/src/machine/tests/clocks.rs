@@ -17,7 +17,7 @@ fn telling() -> Machine {
     ])
 }
 
-/// What the guest has read last, and when.
+/// The time that the guest has read last, and when.
 fn shown(machine: &mut Machine) -> (u64, Nanos) {
     machine.run(&RunUntil { budget_nanos: Some(20), ..RunUntil::default() });
     let events = machine.events(0, usize::MAX).expect("kept");
@@ -34,8 +34,8 @@ fn shown(machine: &mut Machine) -> (u64, Nanos) {
 }
 
 proptest! {
-    /// Whoever sets the guest's wall clock, at whatever moment and however often: the hardware clock
-    /// goes on from that time, and a replay has the same clock.
+    /// After any setting of the guest's wall clock, at any moment, the hardware clock continues from
+    /// that time, and a replay has the same clock.
     #[test]
     fn the_hardware_clock_goes_with_the_wall_clock(
         settings in proptest::collection::vec((0..500u64, any::<u64>(), any::<bool>()), 1..5),

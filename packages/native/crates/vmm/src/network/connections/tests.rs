@@ -53,7 +53,7 @@ fn a_reset_says_what_the_guest_expects_next() {
     connections.given(&segment(80, false, 101, 0x10, b"hello"));
     connections.given(&segment(80, false, 106, 0x10, b"again"));
     assert_eq!(only_reset(&connections).1, 111);
-    // What is given twice was given once.
+    // A retransmission counts once.
     connections.given(&segment(80, false, 101, 0x10, b"hello"));
     assert_eq!(only_reset(&connections).1, 111);
     let expected = segment(80, false, 0, 0, &[])[26..38].to_vec();
@@ -99,7 +99,7 @@ fn no_more_are_remembered_than_may_be() {
     assert_eq!(connections.len(), MAX_CONNECTIONS);
 }
 
-/// What a client and the guest say in turns, then both end.
+/// A client and the guest send in turns, then both end.
 fn conversation(
     exchanges: &[(u16, u16)],
     cut: usize,
@@ -240,7 +240,7 @@ fn connections_of_version_6_are_told_reset_and_saved_like_others() {
 }
 
 proptest! {
-    /// However what is said is cut into segments, and whatever of it is said twice.
+    /// For any segmentation and any retransmissions.
     #[test]
     fn every_answer_and_every_byte_is_told_once(
         exchanges in proptest::collection::vec((1..2_000u16, 1..2_000u16), 0..6),

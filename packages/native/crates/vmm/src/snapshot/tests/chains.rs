@@ -3,7 +3,7 @@
 use super::*;
 use crate::memory::PAGE_BYTES;
 
-/// What is done, to machines and snapshots counted modulo how many there are.
+/// The steps, on machines and snapshots numbered modulo their count.
 #[derive(Debug, Clone)]
 enum Act {
     Run { machine: usize, nanos: u64 },
@@ -122,7 +122,7 @@ fn a_fork_is_described_against_what_an_earlier_fork_was_captured_to() {
     let fork = |machine| Act::Fork { machine };
     let delta = |machine, parent| Act::Delta { machine, parent };
     let write = |machine, page, byte| Act::Write { machine, page, byte };
-    // Two forks of a machine that goes on, each captured; the first wrote pages that the second did not.
+    // Two forks of a continuing machine, each captured; the first wrote pages that the second did not.
     let story = Story::tell(&[
         fork(0),
         write(1, 7, 1),

@@ -99,7 +99,7 @@ fn ask(machine: &mut Machine, disk: u64, kind: u32, sector: u64, len: u32, byte:
     true
 }
 
-/// Asks, and lets the guest go on until there is a status.
+/// Sends a request, and runs the guest until there is a status.
 fn done(machine: &mut Machine, disk: u64, kind: u32, sector: u64, byte: u8) -> (u8, Vec<u8>) {
     let slot = u64::from(word(machine, region(disk) + 0x1002)) % ROOM;
     assert!(ask(machine, disk, kind, sector, 512, byte));
@@ -110,7 +110,7 @@ fn done(machine: &mut Machine, disk: u64, kind: u32, sector: u64, byte: u8) -> (
     (status[0], data)
 }
 
-/// What each disk holds.
+/// The content of each disk.
 fn contents(machine: &mut Machine) -> Vec<Vec<u8>> {
     let numbers: Vec<_> = machine.disks().iter().map(|(number, _)| number).collect();
     let disks = &mut machine.platform_mut().disks;
@@ -226,7 +226,7 @@ impl Story {
         };
         let Ok(capture) = machine.begin_capture(kind) else { return };
         let (digest, contents) = (machine.digest().expect("in memory"), contents(machine));
-        // The guest goes on while its capture is written.
+        // The guest continues while its capture is written.
         for disk in 0..4 {
             ask(machine, disk, 1, 17, 4096, 0xab);
         }

@@ -290,7 +290,7 @@ fn a_driver_that_does_not_flush_has_what_it_wrote_on_the_disk() {
     }
 }
 
-/// What was told of the disk's failures, and what is told of each.
+/// The events of the disk's failures.
 fn failures(bench: &Bench) -> Vec<(DiskOperation, u64, u64, DiskFailure, Option<u32>)> {
     let failed = bench.around.events.iter().filter_map(|event| match event {
         EventBody::DiskFailed { disk, operation, offset, bytes, reason, errno, message } => {

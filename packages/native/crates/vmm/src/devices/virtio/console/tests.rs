@@ -80,7 +80,7 @@ impl Bench {
         BUFFERS + (queue as u64 * 64 + u64::from(index)) * BUFFER_BYTES
     }
 
-    /// What was written into buffers that came back since this was last asked.
+    /// The bytes in buffers that came back since the last call.
     fn received(&mut self, queue: usize) -> Vec<Vec<u8>> {
         let mut count = [0; 2];
         self.around.memory.read(ring(queue) + 0x4002, &mut count).expect("in range");
@@ -146,7 +146,7 @@ fn more_than_fits_is_refused_whole_and_a_reset_forgets_what_waits() {
     assert_eq!(bench.device.save(), {
         let mut other = Bench::new();
         other.write(0x070, 0);
-        // How often queues began anew is state.
+        // The number of restarts of queues is state.
         other.device.save()
     });
 }
@@ -183,7 +183,7 @@ proptest! {
         prop_assert_eq!(arrived, given);
     }
 
-    /// What the guest sends is told in the same events however it cuts it.
+    /// The guest's bytes give the same events however they are cut.
     #[test]
     fn frames_arrive_whole_in_any_cuts(
         lens in proptest::collection::vec(0..9000usize, 0..8),

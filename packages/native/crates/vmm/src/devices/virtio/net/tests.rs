@@ -167,7 +167,7 @@ fn a_checksum_that_is_left_to_the_device_is_right() {
     (header[0], header[6], header[8]) = (FLAG_NEEDS_CHECKSUM, 30, 10);
     bench.send(header, &frame);
     let sent = bench.around.network.take().remove(0);
-    // What adds up to all ones is right.
+    // A sum of all ones is right.
     let mut sum: u64 = sent[30..]
         .chunks(2)
         .map(|word| u64::from(word[0]) << 8 | word.get(1).map_or(0, |low| u64::from(*low)))
@@ -387,7 +387,7 @@ proptest! {
         }
     }
 
-    /// Whatever is said to be a saved interface: refused, or one that saves the same.
+    /// Any bytes as a saved interface: refused, or saved again as the same bytes.
     #[test]
     fn any_state_is_refused_or_the_same(state in proptest::collection::vec(any::<u8>(), 0..200)) {
         let mut net = Net::new(ADDRESS, 1500);

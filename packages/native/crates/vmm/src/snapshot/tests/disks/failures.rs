@@ -4,7 +4,7 @@ use super::*;
 use crate::event::EventBody;
 use std::fs::File;
 
-/// What becomes of the files that disks have, while a guest uses them.
+/// Changes to the files of disks while a guest uses them.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     Change { at: u64 },
@@ -79,8 +79,8 @@ fn take(machine: &mut Machine, turn: &Turn) {
 proptest! {
     #![proptest_config(crate::generated::cases(60))]
 
-    /// What disks failed at is host input: a machine that is run again from the recording fails at the
-    /// same, at the same moments, and is the same machine, though every file is whole this time.
+    /// Disk failures are host input: a replay fails at the same operations, at the same moments, and
+    /// is the same machine, although every file is complete this time.
     #[test]
     fn a_run_in_which_disks_failed_is_repeated_from_its_recording(turns in turns()) {
         let [folder, whole] = [Folder::new("failing"), Folder::new("whole")];

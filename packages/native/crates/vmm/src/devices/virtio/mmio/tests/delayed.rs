@@ -335,7 +335,7 @@ fn no_more_is_in_work_than_the_queue_has_room_for() {
     assert_eq!(bench.kinds(), ["IoStarted", "IoSettled"]);
 }
 
-/// What a hostile driver does.
+/// The actions of a hostile driver.
 #[derive(Debug, Clone)]
 enum Act {
     Ask { queue: u64, number: u16 },

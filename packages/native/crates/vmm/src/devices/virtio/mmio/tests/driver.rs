@@ -1,4 +1,4 @@
-//! What a driver does, on a device with one queue that it gives buffers to.
+//! The actions of a driver, on a device with one queue that it gives buffers to.
 
 use super::super::*;
 use crate::devices::surroundings::Surroundings;
@@ -40,7 +40,7 @@ impl Bench {
         u32::from_le_bytes(bytes)
     }
 
-    /// What a driver does before its first request.
+    /// The actions of a driver before its first request.
     pub(in crate::devices::virtio) fn start(&mut self) {
         self.write(0x070, 3);
         self.write(0x024, 1);
