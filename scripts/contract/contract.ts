@@ -520,7 +520,7 @@ export const contract: Contract = {
       fields: []
     },
     CallersLeft: {
-      doc: "The machine's, not the host's: whoever waits for the commands so far is in another machine, since this one is a clone.",
+      doc: "Sent by the machine, not the host: the callers of the commands so far are in another machine, since this one is a clone.",
       frame: 0x8e,
       fields: []
     }

@@ -198,7 +198,7 @@ pub enum HostFrame {
     },
     /// Sent by the machine, not the host: the last frame on the control port; the next ones come over the agent's channel.
     ChannelFollows,
-    /// The machine's, not the host's: whoever waits for the commands so far is in another machine, since this one is a clone.
+    /// Sent by the machine, not the host: the callers of the commands so far are in another machine, since this one is a clone.
     CallersLeft,
 }
 

@@ -1,12 +1,12 @@
-//! The commands that the agent was given and that have not ended: state of a machine, so that a
-//! clone knows whether it has some of another machine's callers.
+//! The commands that the agent was given and that have not ended. They are part of a machine's state,
+//! so that a clone knows whether it has commands with callers in another machine.
 
 use std::collections::BTreeSet;
 
 use super::{EventBody, FrameName};
 use crate::state::{StateError, StateReader, StateWriter};
 
-/// Most commands that are remembered; the agent runs far fewer at once.
+/// Maximum number of commands that are remembered; the agent runs far fewer at once.
 const MOST_OPEN_COMMANDS: usize = 4096;
 
 /// A command's frame: its length, its number, the command's id.
@@ -19,7 +19,7 @@ pub(crate) struct OpenCommands {
 }
 
 impl OpenCommands {
-    /// Takes in a frame that the agent is given.
+    /// Handles a frame to the agent.
     pub(crate) fn take_frame(&mut self, frame: &[u8]) {
         let is_command = frame.get(4).is_some_and(|number| *number == FrameName::Exec.number());
         let id = frame.get(ID_AT..).and_then(|rest| rest.first_chunk());
@@ -110,7 +110,8 @@ mod tests {
     proptest! {
         #![proptest_config(crate::generated::cases(256))]
 
-        /// Open is what was given and has neither ended nor been refused since; nothing else counts.
+        /// A command is open if it was given and has neither ended nor been refused since; nothing
+        /// else counts.
         #[test]
         fn open_is_what_was_given_and_has_not_ended_since(
             happened in proptest::collection::vec((0u8..6, 0u32..4), 0..40),

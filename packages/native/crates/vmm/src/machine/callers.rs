@@ -1,22 +1,22 @@
-//! The callers of commands that a clone has and that are in another machine.
+//! The callers of a clone's commands, which are in another machine.
 //!
-//! A fork or a restored machine has the commands that ran in its origin, and nobody who waits for
-//! them. Its agent is told so with `CallersLeft`, which is recorded like any input, before the guest
-//! goes on and before anything else is said to the agent. Of a clone without commands, nothing is.
+//! A fork or a restored machine has the commands that ran in its origin, but not their callers. The
+//! machine sends its agent `CallersLeft`, recorded like any input, before the guest continues and
+//! before any other frame. A clone without commands sends nothing.
 
 use super::{InputError, Machine};
 use crate::control::HostFrame;
 use crate::serial_ports::CONTROL;
 
-/// Whether the agent has still to be told.
+/// Whether the agent must still be notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Callers {
-    /// Here, or nobody has left, or that was told.
+    /// The callers are here, or there were none, or the agent was notified.
     Settled,
-    /// Left: to be told before the guest goes on.
+    /// They are gone: notify the agent before the guest continues.
     LeftBeforeRunning,
-    /// Left while a recording was repeated, in which nobody tells it: to be told before the agent is
-    /// told anything else, since the recording's guest goes on without.
+    /// They are gone since a replay, which notifies nothing by itself: notify the agent before any
+    /// other frame, since the recording's guest continues without.
     LeftBeforeInput,
 }
 
@@ -27,10 +27,10 @@ impl Callers {
 }
 
 impl Machine {
-    /// Tells the agent before the guest goes on, or, where its port is full, as soon as it is not.
+    /// Notifies the agent before the guest continues or, if its port is full, as soon as it is not.
     pub(super) fn settle_callers_before_running(&mut self) {
         if self.callers == Callers::LeftBeforeRunning {
-            // What does not fit is told later.
+            // If it does not fit, the agent is notified later.
             let _ = self.settle_callers();
         }
     }
@@ -38,7 +38,7 @@ impl Machine {
     /// Tells the agent, if it is not told yet.
     ///
     /// # Errors
-    /// [`InputError`]; it is still to be told then.
+    /// [`InputError`]; the agent must then still be notified.
     pub(super) fn settle_callers(&mut self) -> Result<(), InputError> {
         if self.callers == Callers::Settled {
             return Ok(());
@@ -55,7 +55,7 @@ impl Machine {
         told
     }
 
-    /// Repeats a recording, which holds what the agent was told.
+    /// Follows a recording, which contains the agent's frames.
     pub(super) fn follow_recording(&mut self) {
         self.callers = Callers::Settled;
     }
