@@ -1,5 +1,5 @@
 /*
- * Who a program runs as: a user and groups by name or number, as /etc/passwd and /etc/group of a root have them.
+ * The user and groups of a program, by name or number, from /etc/passwd and /etc/group of a root.
  *
  *   USER[:GROUP]   USER      a name of passwd, else a number, which need not stand there
  *                  GROUP     a name of group, else a number; without it the user's own, or 0 for a number that passwd has not
@@ -22,8 +22,8 @@ struct account {
 };
 
 /*
- * `passwd` and `group` are the files' texts, "" where there is none. `more` are further groups by name or number, ended by
- * null. Returns null, or what is wrong, with `*found` the name that is.
+ * `passwd` and `group` are the files' texts, "" for a missing one. `more` are further groups by name or number, ended by
+ * null. Returns null, or the problem, with `*found` the offending name.
  */
 const char *account_resolve(struct account *account, const char *user, const char *const *more, const char *passwd,
 			    const char *group, const char **found);

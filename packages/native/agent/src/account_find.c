@@ -6,7 +6,7 @@
 
 #include "in_root.h"
 
-/* The file's text, to be freed; null with `problem` saying what is wrong with it. */
+/* The file's text, to be freed; null with `problem` set on an error. */
 static char *text_of(int root, const char *path, struct text *problem)
 {
 	uint64_t size = 0;

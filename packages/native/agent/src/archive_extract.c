@@ -22,7 +22,7 @@ static size_t begin, end;
 static int top = -1, folder = -1;
 static char folder_path[PATH_MAX];
 
-/* Directories that the entry lies in: what is put into one changes its time, which is set when the last has come. */
+/* The directories of the entry: adding a file changes a directory's time, which is set after the last one. */
 static struct {
 	size_t length;
 	struct timespec time;
@@ -30,7 +30,7 @@ static struct {
 static size_t depth;
 static char open_path[PATH_MAX];
 
-/* What is wrong with the archive, and where. */
+/* The problem with the archive, and its place. */
 static char wrong[PATH_MAX + 256];
 
 static struct archive_entry entry;
@@ -124,7 +124,7 @@ static int open_below(const char *path, int flags)
 	return (int)syscall(SYS_openat2, top, *path ? path : ".", &how, sizeof(how));
 }
 
-/* The folder of a plain path, with what is missing of it, and the name there. */
+/* The folder of a plain path, with missing parents created, and the name there. */
 static const char *find_folder(const char *plain, const char **name)
 {
 	const char *slash = strrchr(plain, '/');
@@ -142,7 +142,7 @@ static const char *find_folder(const char *plain, const char **name)
 	for (size_t at = 0; folder < 0 && errno == ENOENT && at <= length; at++) {
 		if (at < length && above[at] != '/')
 			continue;
-		/* One more of those that are missing; its folder is there by now. */
+		/* One more missing folder; its parent exists by now. */
 		char part[PATH_MAX];
 		memcpy(part, above, at);
 		part[at] = 0;
@@ -192,7 +192,7 @@ static void enter_directory(const char *plain)
 	open_directories[depth++].time = (struct timespec){ entry.seconds, entry.nanos };
 }
 
-/* Makes room for what is not a directory: one that is there stays, and is told. */
+/* Makes room for a file: an existing directory stays, and is reported. */
 static const char *clear(const char *name)
 {
 	return unlinkat(folder, name, 0) == 0 || errno == ENOENT ? NULL : "remove";
@@ -200,7 +200,7 @@ static const char *clear(const char *name)
 
 static const char *own(int fd)
 {
-	/* Whose it is, first: that takes set-id bits away. */
+	/* The owner first, because setting it clears set-id bits. */
 	return fchown(fd, entry.uid, entry.gid) < 0 || fchmod(fd, entry.mode) < 0 ? "write" : NULL;
 }
 
@@ -273,7 +273,7 @@ static const char *make_hard_link(const char *name, const char *plain)
 	return failed;
 }
 
-/* What is no file and no directory. */
+/* A special file. */
 static const char *make_special(const char *name)
 {
 	const char *failed = clear(name);
@@ -325,7 +325,7 @@ static const char *make_entry(void)
 		return failed;
 	if (entry.kind == ARCHIVE_FILE)
 		return make_file(name);
-	/* Links have none, whatever their size says: some programs write that of their file. */
+	/* Links have no data, whatever their size field: some programs store their file's size. */
 	if (entry.kind != ARCHIVE_HARD_LINK && entry.kind != ARCHIVE_LINK && entry.size > 0)
 		return fail("expected no content, found some");
 	if (entry.kind == ARCHIVE_DIRECTORY)
@@ -333,7 +333,7 @@ static const char *make_entry(void)
 	return entry.kind == ARCHIVE_HARD_LINK ? make_hard_link(name, plain) : make_special(name);
 }
 
-/* What stands before an entry: records, or a long name. */
+/* The headers before an entry: records, or a long name. */
 static const char *take_records(void)
 {
 	static uint8_t bytes[ARCHIVE_RECORDS_MAX + 1];
@@ -389,7 +389,7 @@ const char *extract_archive(int directory)
 		if (failed)
 			return failed;
 	}
-	/* What follows the end is nothing. */
+	/* Bytes behind the end marker are ignored. */
 	const char *failed;
 	do
 		failed = fill();

@@ -1,4 +1,4 @@
-/* What stands in a tar archive on standard input, made below a directory. */
+/* Extracts a tar archive on standard input below a directory. */
 #ifndef STILLPOINT_ARCHIVE_EXTRACT_H
 #define STILLPOINT_ARCHIVE_EXTRACT_H
 

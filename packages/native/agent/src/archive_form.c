@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Where a header's fields lie, and how long they are. */
+/* The offsets and lengths of a header's fields. */
 enum {
 	NAME_AT = 0, NAME_BYTES = 100,
 	MODE_AT = 100, ID_BYTES = 8,
@@ -51,7 +51,7 @@ static bool read_number(const uint8_t *field, size_t length, int64_t *value)
 		number = negative ? ~UINT64_C(0) << 6 : 0;
 		number |= field[0] & 0x3f;
 		for (size_t at = 1; at < length; at++) {
-			/* What is shifted out must be the sign. */
+			/* The bits that are shifted out must be the sign. */
 			uint64_t top = number >> 55;
 			if (top != (negative ? UINT64_C(0x1ff) : 0))
 				return false;
@@ -149,7 +149,7 @@ const char *archive_read_header(const uint8_t block[ARCHIVE_BLOCK_BYTES], struct
 	bool is_device = entry->kind == ARCHIVE_CHARACTER_DEVICE || entry->kind == ARCHIVE_BLOCK_DEVICE;
 	if (is_device && (!read_id(block + MAJOR_AT, &entry->device_major) || !read_id(block + MINOR_AT, &entry->device_minor)))
 		return "expected a device's numbers, found none";
-	/* GNU's headers have other things where the names of POSIX go on. */
+	/* GNU headers have other fields in place of the prefix of POSIX. */
 	bool has_prefix = memcmp(block + MAGIC_AT, "ustar\0", 6) == 0 && block[PREFIX_AT];
 	snprintf(entry->path, sizeof(entry->path), "%.*s%s%.*s", has_prefix ? PREFIX_BYTES : 0, (const char *)block + PREFIX_AT,
 		 has_prefix ? "/" : "", NAME_BYTES, (const char *)block + NAME_AT);
@@ -283,7 +283,7 @@ void archive_apply(const struct archive_records *records, struct archive_entry *
 		entry->seconds = records->seconds;
 		entry->nanos = records->nanos;
 	}
-	/* Before directories had a type of their own. The name in the header may be a long one's beginning. */
+	/* From before directories had a type. The header's name may be the beginning of a long one. */
 	size_t length = strlen(entry->path);
 	if (entry->kind == ARCHIVE_FILE && length > 0 && entry->path[length - 1] == '/')
 		entry->kind = ARCHIVE_DIRECTORY;
@@ -325,7 +325,7 @@ static void put_octal(uint8_t *field, size_t length, uint64_t value)
 static void put_header(uint8_t block[ARCHIVE_BLOCK_BYTES], const struct archive_entry *entry, char type, uint64_t size)
 {
 	size_t path_length = strlen(entry->path), target_length = strlen(entry->target);
-	/* A reader may take a file whose name here ends in `/` for a directory, whatever the record before it says. */
+	/* A reader may take a file whose name here ends in `/` for a directory, whatever the preceding record says. */
 	size_t name_length = path_length <= NAME_BYTES ? path_length : NAME_BYTES - (entry->path[NAME_BYTES - 1] == '/');
 	uint8_t whole_seconds = entry->seconds >= 0 && (uint64_t)entry->seconds <= SIZE_IN_HEADER;
 

@@ -3,7 +3,7 @@
  *
  *   [ pax header | its records, padded ]   header   content, padded     blocks of 512 bytes; two empty ones are the end
  *
- * Pax records say what does not fit into a header: long names, large numbers, parts of seconds.
+ * Pax records hold what does not fit into a header: long names, large numbers, fractions of seconds.
  */
 #ifndef STILLPOINT_ARCHIVE_FORM_H
 #define STILLPOINT_ARCHIVE_FORM_H
@@ -15,13 +15,13 @@
 
 enum {
 	ARCHIVE_BLOCK_BYTES = 512,
-	/* Most bytes of what stands before an entry's header. */
+	/* Maximum bytes of the records before an entry's header. */
 	ARCHIVE_RECORDS_MAX = 128 * 1024,
-	/* Most bytes of the headers that are written for one entry. */
+	/* Maximum bytes of the headers that are written for one entry. */
 	ARCHIVE_HEADERS_MAX = 4 * ARCHIVE_BLOCK_BYTES + 2 * PATH_MAX + 512,
 };
 
-/* What the type of a header says. */
+/* The types of a header. */
 enum archive_kind {
 	ARCHIVE_FILE,
 	ARCHIVE_HARD_LINK,
@@ -47,7 +47,7 @@ struct archive_entry {
 	uint32_t device_major, device_minor;
 };
 
-/* What records say of the entry that follows. */
+/* The contents of the records for the entry that follows. */
 struct archive_records {
 	bool has_path, has_target, has_size, has_uid, has_gid, has_time;
 	char path[PATH_MAX], target[PATH_MAX];
@@ -59,16 +59,16 @@ struct archive_records {
 
 bool archive_is_end(const uint8_t block[ARCHIVE_BLOCK_BYTES]);
 
-/* Reads one header. Returns null, or what is wrong with it. */
+/* Parses one header. Returns null, or the problem. */
 const char *archive_read_header(const uint8_t block[ARCHIVE_BLOCK_BYTES], struct archive_entry *entry);
 
-/* Reads pax records; what concerns nobody here is passed over. Returns null, or what is wrong with them. */
+/* Parses pax records; irrelevant ones are skipped. Returns null, or the problem. */
 const char *archive_read_records(const uint8_t *bytes, size_t length, struct archive_records *records);
 
-/* Has what records say stand in the entry; a file whose path then ends in `/` is a directory. */
+/* Applies records to the entry; a file whose path then ends in `/` is a directory. */
 void archive_apply(const struct archive_records *records, struct archive_entry *entry);
 
-/* A path without what means nothing in it; empty for the directory itself. Returns null, or what is wrong with it. */
+/* A path in its simplest form; empty for the directory itself. Returns null, or the problem. */
 const char *archive_plain_path(const char *path, char plain[PATH_MAX]);
 
 /* Writes the headers of an entry; their length, of whole blocks. */

@@ -29,7 +29,7 @@ static const uint64_t KEPT_BYTES = 16 << 20;
 static int workload_group = -1;
 static int exec_group = -1;
 static int freeze_file = -1;
-/* Opened twice: reading the state through one must not take a change away from whoever waits on the other. */
+/* Opened twice: reading the state through one must not hide a change from a waiter on the other. */
 static int events_file = -1;
 static int changes_file = -1;
 static void (*workload_changed)(void);
@@ -72,7 +72,7 @@ static void limit_workload(int root)
 		uint64_t unused = (uint64_t)system.freeram * system.mem_unit;
 		limit("memory.max", unused - (unused / 8 < KEPT_BYTES ? unused / 8 : KEPT_BYTES));
 	}
-	/* Process 1 starts with half of what the kernel can hold. */
+	/* Process 1 starts with half of the kernel's maximum. */
 	if (getrlimit(RLIMIT_NPROC, &processes) == 0 && processes.rlim_cur != RLIM_INFINITY)
 		limit("pids.max", (uint64_t)processes.rlim_cur * 7 / 4);
 }
@@ -87,7 +87,7 @@ static int show_workload_only(void)
 	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, HIERARCHY "/workload", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	int error = tree < 0 ? errno : 0;
 
-	/* Whatever fails, the rest of the hierarchy is not shown. The agent's descriptors keep it. */
+	/* If a step fails, the rest of the hierarchy is not shown. The agent's descriptors keep it alive. */
 	if (umount2(HIERARCHY, MNT_DETACH) < 0)
 		error = errno;
 	if (!error && (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0 ||

@@ -37,7 +37,7 @@ int cgroup_watch_workload(void (*changed)(void));
  */
 int cgroup_freeze_workload(uint64_t limit_nanos);
 
-/* Lets the workload go on. Returns 0 or an errno. */
+/* Thaws the workload. Returns 0 or an errno. */
 int cgroup_thaw_workload(void);
 
 #endif

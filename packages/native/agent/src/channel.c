@@ -15,7 +15,7 @@
 #define PORTS "/sys/class/virtio-ports/"
 #define NAME "stillpoint.agent"
 
-/* The kernel makes the port in a thread of its own, once its driver is there. */
+/* The kernel creates the port in a thread of its own, once its driver is loaded. */
 enum { TRIES = 50 };
 static const struct timespec a_moment = { 0, 1000000 };
 

@@ -6,8 +6,7 @@
 #define STILLPOINT_CHANNEL_H
 
 /*
- * Takes the driver of the transport that the kit put beside the agent into the agent's own hands: nobody can write to it from
- * now on. Nothing is loaded.
+ * Opens the module that the kit put beside the agent, so that no other process can write to it from now on. Loads nothing.
  */
 void channel_hold_driver(void);
 

@@ -126,7 +126,7 @@ static const char *parse_choice(const char *value, const char *const *choices, u
 	return "not one of the allowed words";
 }
 
-/* How each key is read, and where to. */
+/* The form of each key, and its destination. */
 enum form { FORM_TEXT, FORM_LIST, FORM_ENVIRONMENT, FORM_NUMBER, FORM_SIGNAL, FORM_SWITCH, FORM_HOLD, FORM_LISTENERS };
 
 struct key {

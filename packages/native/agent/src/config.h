@@ -18,8 +18,8 @@
  *
  * The same lines, but for module, port, heartbeatMillis, privileged and consoleMarkers, come with StartWorkload.
  *
- * What a workload may need of its own, if it does not run in the initial RAM file system. DEVICE is the serial number of a
- * block device, or its path in /dev.
+ * The settings of a workload that does not run in the initial RAM file system. DEVICE is the serial number of a block device,
+ * or its path in /dev.
  *
  *   root                         DEVICE of the image that becomes the root
  *   rootType                     its file system, default erofs
@@ -93,12 +93,11 @@ void config_init(struct config *config);
 size_t config_parse(struct config *config, char *text, const char **reason);
 
 /*
- * What a workload is started with that comes after the boot: `config` with the agent's own settings as they are and the rest
- * as if nothing had been said.
+ * The configuration of a workload that starts after the boot: the agent's own settings of `config`, and defaults for the rest.
  */
 struct config config_for_workload(const struct config *config);
 
-/* Reads one line of it, which is changed and must outlive `config`. Returns null, or what is wrong. */
+/* Parses one line of it, which is modified and must outlive `config`. Returns null, or the problem. */
 const char *config_workload_line(struct config *config, char *line);
 
 /* Frees what lists hold; their strings are the caller's. */

@@ -26,7 +26,7 @@ static void allow(int resource, rlim_t soft, rlim_t hard)
 {
 	struct rlimit limit = { soft, hard };
 
-	/* A kernel that allows less leaves what there was. */
+	/* A kernel that allows less keeps its limit. */
 	setrlimit(resource, &limit);
 }
 

@@ -1,4 +1,4 @@
-/* What keeps the workload, though it runs as uid 0, away from the agent and its control port. */
+/* Isolates the workload from the agent and its control port, although it runs as uid 0. */
 #ifndef STILLPOINT_CONFINE_H
 #define STILLPOINT_CONFINE_H
 
@@ -9,8 +9,8 @@
  * machine (SYS_BOOT, AUDIT_CONTROL), being scheduled before the agent (SYS_NICE) or spared when memory runs out
  * (SYS_RESOURCE), files that the agent cannot replace (LINUX_IMMUTABLE), and others that serve none but these ends.
  *
- * What is lost with SYS_NICE and SYS_RESOURCE is given back as limits: any niceness, real-time priorities up to 98 (the
- * agent has 99), as many open files as the kernel allows. Returns 0 or an errno.
+ * Limits replace what is lost with SYS_NICE and SYS_RESOURCE: any niceness, real-time priorities up to 98 (the agent
+ * has 99), as many open files as the kernel allows. Returns 0 or an errno.
  */
 int confine_capabilities(void);
 

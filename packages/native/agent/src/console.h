@@ -13,7 +13,7 @@ void console_say(const char *what, const char *detail, int error);
 /* Writes a marker line for hosts that read them from the console: `text`, then `number` if not negative. */
 void console_marker(const char *text, int64_t number);
 
-/* Waits until what was written to the console has left the machine, at most 50 ms. */
+/* Waits until the console's output has left the machine, at most 50 ms. */
 void console_drain(void);
 
 #endif

@@ -16,7 +16,7 @@
 
 #define FOLDER "/sys/block"
 
-/* A slot's new size is looked for so often, this far apart. */
+/* Number of checks for a slot's new size, this far apart. */
 enum { TRIES = 2000 };
 static const struct timespec pause_between = { 0, 500000 };
 

@@ -1,4 +1,4 @@
-/* The environment of what the agent starts: defaults, then the configuration, then the identity. */
+/* The environment of programs that the agent starts: defaults, then the configuration, then the identity. */
 #ifndef STILLPOINT_ENVIRONMENT_H
 #define STILLPOINT_ENVIRONMENT_H
 
@@ -12,8 +12,8 @@ void environment_configure(char *const *items);
 int environment_set_identity(char *const *items);
 
 /*
- * Merges everything and then `extra` (may be null); later ones win. `home` is the HOME that is meant if nothing else says one;
- * null: that of uid 0. Free the result with free(). Null: no memory.
+ * Merges everything and then `extra` (may be null); later ones win. `home` is the default HOME; null: that of uid 0. Free the
+ * result with free(). Null: no memory.
  */
 char **environment_merge(const char *home, char *const *extra);
 

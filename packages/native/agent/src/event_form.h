@@ -1,4 +1,7 @@
-/* What a custom event may be. The agent, stillpoint-emit and the host judge alike: what passes here is taken there. */
+/*
+ * The form of a custom event. The agent, stillpoint-emit and the host apply the same rules: the host accepts what
+ * passes here.
+ */
 #ifndef STILLPOINT_EVENT_FORM_H
 #define STILLPOINT_EVENT_FORM_H
 

@@ -20,14 +20,14 @@ enum {
 	COMMANDS_MAX = LIMIT_COMMANDS,
 	/* One frame's worth of output, so that several commands share the port fairly. */
 	CHUNK = LIMIT_COMMAND_OUTPUT_BYTES,
-	/* A command that has said or was given so much will go on. */
+	/* A command that has transferred this much will probably continue. */
 	MUCH = LIMIT_COMMAND_MUCH_BYTES,
 };
 
-/* How long output may still come after a command has ended while others hold it open. */
+/* Time for further output after a command has ended while other processes hold its pipes open. */
 static const uint64_t GRACE_NANOS = 50000000;
 
-/* How long operations on files are waited for that were killed since their callers are elsewhere. */
+/* Maximum wait for file operations that were killed because their callers are elsewhere. */
 static const uint64_t LEAVE_NANOS = 1000000000;
 
 enum { OUT = 1, ERR = 2 };
@@ -41,8 +41,8 @@ struct stream {
 };
 
 /*
- * RUNNING until its process has ended, ENDING while others may still write for it, LATE while what had been written by the
- * end of the grace is told, DROPPING while others hold its output open and what they write is read and dropped.
+ * RUNNING until its process has ended, ENDING while others may still write for it, LATE while output written before the
+ * end of the grace is sent, DROPPING while others hold its output open and their output is read and dropped.
  */
 enum command_state { FREE, RUNNING, ENDING, LATE, DROPPING };
 
@@ -80,7 +80,7 @@ static struct command *find(uint32_t id)
 	return NULL;
 }
 
-/* A stream is not looked at while nothing of it may be told: it waits in its pipe, and its writer with it. */
+/* A stream is not read while its window is used up: data waits in its pipe, and its writer with it. */
 static int watch_stream(struct stream *stream, bool on)
 {
 	if (stream->watch.fd < 0 || stream->watched == on)
@@ -143,7 +143,7 @@ static void count_moved(struct command *command, size_t bytes)
 		port_expect_much();
 }
 
-/* Passes on what can be read now and told, at most one chunk. Returns true when something was there. */
+/* Sends the data that can be read now and fits the window, at most one chunk. Returns true if there was any. */
 static bool forward(struct stream *stream)
 {
 	static uint8_t chunk[CHUNK];
@@ -210,7 +210,7 @@ static void tell_exited(struct command *command)
 	}
 }
 
-/* Tells the end of a command whose process has ended, once all its output is told. */
+/* Reports the end of a command whose process has ended, once all its output is sent. */
 static void settle(struct command *command)
 {
 	if (command->state == LATE && command->out.late == 0 && command->err.late == 0)
@@ -257,7 +257,7 @@ static size_t unread(const struct stream *stream)
 	return stream->watch.fd >= 0 && ioctl(stream->watch.fd, FIONREAD, &count) == 0 && count > 0 ? (size_t)count : 0;
 }
 
-/* Tells what may be told of a command whose process has ended. */
+/* Sends output of a command whose process has ended, as far as the window allows. */
 static void drain(struct command *command)
 {
 	while (forward(&command->out) || forward(&command->err))
@@ -275,7 +275,7 @@ static void grace_rang(struct alarm_clock *alarm)
 		struct command *command = &commands[i];
 		if (command->state != ENDING || now < command->ended_at + GRACE_NANOS)
 			continue;
-		/* What is in the pipes now was there by now; a writer that never stops does not hold this up. */
+		/* The present content of the pipes was written by now; a writer that never stops does not delay the end. */
 		command->state = LATE;
 		command->out.late = unread(&command->out);
 		command->err.late = unread(&command->err);
@@ -371,7 +371,7 @@ void exec_window(uint32_t id, uint64_t bytes)
 {
 	struct command *command = find(id);
 
-	/* One that has ended meanwhile had nothing more to say. */
+	/* A command that has ended meanwhile has no more output. */
 	if (command)
 		widen(command, bytes);
 }

@@ -1,9 +1,8 @@
 /*
  * Commands that the host runs in the guest, several at once.
  *
- * A command's output frames all come before its ExecExited. When it leaves children behind that hold
- * its output open, ExecExited comes after what had been written by then and a short grace; what
- * they write later is read and dropped.
+ * All output frames of a command come before its ExecExited. If it leaves children that hold its output open, ExecExited comes
+ * after the output so far and a short grace; their later output is read and dropped.
  */
 #ifndef STILLPOINT_EXEC_H
 #define STILLPOINT_EXEC_H
@@ -22,13 +21,13 @@ int exec_init(bool privileged);
 void exec_start(const struct exec_request *request);
 
 /*
- * Both directions have windows, so that any amount may be sent, to and by several commands at once, and none waits for
- * another. Standard input: the host sends at most LIMIT_COMMAND_INPUT_BYTES more than ExecInputTaken has told as taken, those
- * of Exec itself counted. Output: the agent tells as much as Exec and ExecWindow have allowed; what is more stays in the pipe
- * or terminal, where the command waits for room.
+ * Both directions have windows, so that any amount may be sent to and by several commands at once, and none waits for another.
+ * Standard input: the host sends at most LIMIT_COMMAND_INPUT_BYTES more than ExecInputTaken has confirmed, including those of
+ * Exec itself. Output: the agent sends as much as Exec and ExecWindow have allowed; the rest stays in the pipe or terminal,
+ * where the command waits for room.
  */
 
-/* Lets a command say `bytes` more of output; 0: whatever it writes from now on is dropped. */
+/* Opens a command's output window by `bytes`; 0: all further output is dropped. */
 void exec_window(uint32_t id, uint64_t bytes);
 
 /* Gives a command's terminal another size. Problems are Rejected. */
@@ -38,13 +37,13 @@ void exec_resize(uint32_t id, struct terminal_size size);
 void exec_input(uint32_t id, struct slice input, bool close_input);
 
 /*
- * Whoever waits for the commands so far is in another machine, of which this one is a clone. Operations on files are ended, and
- * have ended at the return: nothing is changed that nobody has asked for here. Other commands go on, as what was captured does;
- * what they say is dropped, so that none waits for a reader.
+ * The callers of the commands so far are in another machine, of which this one is a clone. Kills the file operations, and returns
+ * once they have ended, so that none changes anything that was not requested here. Other commands continue, since they may have
+ * been captured on purpose; their output is dropped, so that none waits for a reader.
  */
 void exec_callers_left(void);
 
-/* Signals a running command and what it started in its process group. Problems are Rejected. */
+/* Signals a running command and its process group. Problems are Rejected. */
 void exec_kill(uint32_t id, int signal);
 
 /* A child has ended. Returns true when it was a command. */

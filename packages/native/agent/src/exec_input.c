@@ -9,9 +9,11 @@
 #include "port.h"
 
 enum {
-	/* What a command has not taken yet; more is refused. */
+	/* Maximum input that a command has not taken yet; more is refused. */
 	INPUT_MAX = LIMIT_COMMAND_INPUT_BYTES,
-	/* So much is taken before that is told: the host has three times as much on its way meanwhile. */
+	/*
+	 * Bytes that are taken before they are confirmed: the host has three times as much on its way meanwhile.
+	 */
 	TAKEN_STEP = INPUT_MAX / 4,
 	/* The first time sooner: a host that has much to send waits for that, and sends over the channel then. */
 	FIRST_STEP = LIMIT_COMMAND_MUCH_BYTES,
@@ -50,7 +52,7 @@ void input_close(struct command_input *input)
 	input->watch.fd = -1;
 }
 
-/* A terminal's programs are told of the end of their input by a character. */
+/* A character signals the end of input to a terminal's programs. */
 static void end(struct command_input *input)
 {
 	static const char end_of_file = 4;

@@ -1,5 +1,5 @@
 /*
- * Standard input of a command: what the host has sent and the command has not taken yet. The host has a window of
+ * Standard input of a command: bytes from the host that the command has not taken yet. The host has a window of
  * LIMIT_COMMAND_INPUT_BYTES, which ExecInputTaken moves.
  */
 #ifndef STILLPOINT_EXEC_INPUT_H
@@ -12,7 +12,7 @@
 #include "frame.h"
 #include "loop.h"
 
-/* What one frame held of it and the command has not taken. */
+/* The bytes of one frame that the command has not taken. */
 struct input_piece {
 	struct input_piece *next;
 	size_t length, sent;
@@ -29,7 +29,7 @@ struct command_input {
 	size_t taken; /* since it was last told */
 };
 
-/* Makes one that is closed. */
+/* Initialises a closed one. */
 void input_init(struct command_input *input);
 
 /* Begins with the agent's end `fd` of command `id`'s input. */
@@ -38,10 +38,10 @@ void input_open(struct command_input *input, int fd, uint32_t id, bool is_termin
 /* Queues more. Returns 0 or an errno: ENOBUFS where it is more than the window. */
 int input_queue(struct command_input *input, struct slice more);
 
-/* Writes what the pipe or terminal takes, and the rest whenever it takes more. */
+/* Writes as much as the pipe or terminal takes, and the rest as it takes more. */
 void input_feed(struct command_input *input);
 
-/* Closes it and drops what is queued. */
+/* Closes it and drops queued bytes. */
 void input_close(struct command_input *input);
 
 #endif

@@ -11,7 +11,7 @@
 #include "cgroup.h"
 #include "environment.h"
 
-/* What a command may write before the agent has read it. */
+/* Bytes that a command may write before the agent has read them. */
 enum { PIPE_BYTES = 256 * 1024 };
 
 /* The agent's ends of a command's streams, and the command's. */
@@ -47,7 +47,7 @@ static int open_pipes(struct ends *ends)
 		ends->own[i] = pipe[i == 0 ? 1 : 0];
 		ends->given[i] = pipe[i == 0 ? 0 : 1];
 		fcntl(ends->own[i], F_SETFL, O_NONBLOCK);
-		/* Where the kernel gives no more room, a command and the agent take turns more often. */
+		/* If the kernel gives less room, a command and the agent alternate more often. */
 		fcntl(ends->own[i], F_SETPIPE_SZ, PIPE_BYTES);
 	}
 	return 0;
@@ -69,7 +69,7 @@ static int open_terminal(struct ends *ends, struct terminal_size size)
 	return 0;
 }
 
-/* Whom a command is to run as, by the names of the root that it runs in. Returns 0 or an errno, with `problem` saying what is wrong. */
+/* The user of a command, by the names of its root. Returns 0 or an errno, with `problem` set. */
 static int find_account(const char *user, struct account *account, struct text *problem)
 {
 	static const char *const none[] = { NULL };

@@ -28,7 +28,7 @@ struct exec_request {
 	bool is_file_service; /* the agent's own program for files, see file_service.h */
 };
 
-/* What is begun later is confined as the workload is, unless `privileged`. */
+/* Later commands are confined like the workload, unless `privileged`. */
 void launch_init(bool privileged);
 
 /*

@@ -100,7 +100,7 @@ static uint32_t blocks_of(const struct layout *layout, uint32_t group)
 	return layout->blocks - start < GROUP_BLOCKS ? layout->blocks - start : GROUP_BLOCKS;
 }
 
-/* Where the group's block bitmap is; its inode bitmap and inode table follow. */
+/* The place of the group's block bitmap; its inode bitmap and inode table follow. */
 static uint32_t bitmap_of(const struct layout *layout, uint32_t group)
 {
 	return group * GROUP_BLOCKS + (has_copies(group) ? 1 + layout->descriptor_blocks : 0);
@@ -320,7 +320,7 @@ int ext4_format(int fd, uint64_t size_bytes, const uint8_t identity[32], uint32_
 		error = write_journal(&layout);
 	if (!error && layout.groups > 1)
 		error = write_bitmaps(&layout, layout.groups - 1);
-	/* What a device is known by comes last, and in one go: until then it is empty. */
+	/* The file system's signature comes last, and at once: until then the device is empty. */
 	for (uint32_t group = layout.groups; !error && group-- > 0;) {
 		if (!has_copies(group))
 			continue;

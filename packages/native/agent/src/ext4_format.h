@@ -6,9 +6,9 @@
  *   in each group           [copies of both] block bitmap, inode bitmap, inode table
  *   in group 0 also         the root folder, the journal
  *
- * Groups that hold nothing are marked so, and the kernel makes their bitmaps when it needs them: what is written is a few
- * blocks, whatever the size. There is no lost+found, which e2fsck makes when it needs one: programs that want an empty folder
- * for their data find one. Copies of superblock and descriptors lie where `sparse_super` has them.
+ * Empty groups are marked as such, and the kernel creates their bitmaps when it needs them: only a few blocks are written,
+ * whatever the size. There is no lost+found, which e2fsck creates when it needs one: programs that want an empty folder for
+ * their data find one. Copies of superblock and descriptors are where `sparse_super` has them.
  *
  * Source: the kernel's documentation, filesystems/ext4.
  */
@@ -22,7 +22,7 @@
 #define EXT4_LEAST_BYTES (UINT64_C(8) << 20)
 #define EXT4_MOST_BYTES (UINT64_C(1) << 40)
 
-/* Whether the first MiB of the device holds nothing but zeros: no file system or partition table known begins later. */
+/* Whether the first MiB of the device is zero: no known file system or partition table begins later. */
 bool ext4_is_empty(int fd);
 
 /*

@@ -90,7 +90,7 @@ static const char *put_headers(const struct stat *found, enum archive_kind kind)
 	return put(headers, archive_write_headers(&entry, headers));
 }
 
-/* Whether a file is in the archive already; its first name there is the entry's target then. */
+/* Whether a file is in the archive already; the entry's target is then its first name there. */
 static bool was_packed(const struct stat *found)
 {
 	size_t at = (size_t)((found->st_ino * 0x9e3779b97f4a7c15u) >> 40) % LINKED_MAX;
@@ -111,7 +111,7 @@ static bool was_packed(const struct stat *found)
 	return false;
 }
 
-/* A file's content is as long as its header says: one that grows is cut, one that shrinks fails. */
+/* A file's content has the length in its header: one that grows is cut, one that shrinks fails. */
 static const char *put_file(int folder, const char *name, const struct stat *known)
 {
 	struct stat found;
@@ -171,7 +171,7 @@ static const char *put_entry(int folder, const char *name)
 	struct stat found;
 	ssize_t length;
 
-	/* What has gone since is not there. */
+	/* A file that vanished since is left out. */
 	if (fstatat(folder, name, &found, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? NULL : "list";
 	switch (found.st_mode & S_IFMT) {

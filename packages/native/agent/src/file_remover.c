@@ -15,7 +15,7 @@ int start_remover(int above, const char *name)
 		return -1;
 	pid_t pid = fork();
 	if (pid == 0) {
-		/* Out of the group that is killed, and of the streams whose end is waited for. */
+		/* Leaves the group that is killed, and the streams whose end is awaited. */
 		setsid();
 		close(ends[1]);
 		for (int fd = 0; fd < 3; fd++)
@@ -25,7 +25,7 @@ int start_remover(int above, const char *name)
 		_exit(0);
 	}
 	close(ends[0]);
-	/* Nothing is made before it is there to remove it. */
+	/* Nothing is created before the remover exists. */
 	if (pid > 0 && read(ends[1], &byte, 1) == 1)
 		return ends[1];
 	close(ends[1]);

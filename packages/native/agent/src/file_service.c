@@ -32,7 +32,7 @@ static int open_file(const char *path)
 		errno = S_ISDIR(found.st_mode) ? EISDIR : ENXIO;
 	int fd = is_file ? open_in(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY) : -1;
 	int error = errno;
-	/* It may have become another thing since it was looked at. */
+	/* It may have been replaced since it was checked. */
 	if (fd >= 0 && (fstat(fd, &found) < 0 || !S_ISREG(found.st_mode))) {
 		close(fd);
 		fd = -1;
@@ -120,7 +120,7 @@ static int list(const char *path)
 		struct stat found;
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		/* What has gone since is not there. */
+		/* An entry that vanished since is left out. */
 		if (fstatat(fd, entry->d_name, &found, AT_SYMLINK_NOFOLLOW) == 0)
 			put_record(&found, entry->d_name);
 		else if (errno != ENOENT)
@@ -141,8 +141,8 @@ static int read_file(const char *path, const char *offset)
 }
 
 /*
- * The content comes into a file without a name, which leaves nothing behind whatever happens; the name is given when it is
- * whole and on the disk.
+ * The content goes to an unnamed file, which leaves nothing behind on any failure; it gets its name when it is complete
+ * and on the disk.
  */
 static int write_file(const char *path, mode_t mode, bool keep_mode)
 {
@@ -163,7 +163,7 @@ static int write_file(const char *path, mode_t mode, bool keep_mode)
 		return refused(failed);
 	if (exists && keep_mode) {
 		mode = before.st_mode & 07777;
-		/* Whoever may not give it to its owner leaves it with its own. */
+		/* A process that may not change the owner keeps its own. */
 		if (fchown(fd, before.st_uid, before.st_gid) < 0 && errno != EPERM)
 			return refused("write");
 	}
@@ -213,7 +213,7 @@ static int make_directory(const char *path, mode_t mode, bool all)
 			return refuse(error, "mkdir");
 		struct stat found;
 		if (mkdirat(place.folder, place.name, mode) == 0) {
-			/* As asked for, whatever the umask. */
+			/* As requested, regardless of the umask. */
 			fchmodat(place.folder, place.name, mode, 0);
 		} else if (!all || errno != EEXIST) {
 			return refused("mkdir");

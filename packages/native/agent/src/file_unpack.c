@@ -12,7 +12,7 @@
 #include "file_place.h"
 #include "file_remover.h"
 
-/* Whether a directory can be made there: nothing is, or an empty one. Returns 0 or an errno. */
+/* Whether a directory can be made there: nothing exists, or an empty one. Returns 0 or an errno. */
 static int look_for_room(const struct place *place)
 {
 	int fd = openat(place->folder, place->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

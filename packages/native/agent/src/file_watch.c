@@ -28,8 +28,8 @@ static size_t count, room;
 static int inotify = -1;
 
 /*
- * What is watched: where it lies, and which one it is. It is opened when it is needed only, since a directory that somebody
- * has open is not told as removed.
+ * The watched path, and its identity. It is opened only when needed, since inotify does not report the removal of a
+ * directory that is open.
  */
 static const char *top_path;
 static struct stat top;
@@ -67,7 +67,7 @@ static bool remember(int number, const char *path)
 		return true;
 	}
 	if (count == room) {
-		/* What was forgotten makes room before there is more. */
+		/* Forgotten entries make room before the list grows. */
 		size_t kept = 0;
 		for (size_t at = 0; at < count; at++) {
 			if (list[at].path)
@@ -103,7 +103,7 @@ static void forget_below(const char *path)
 	}
 }
 
-/* Opens what is watched, if it is still there. Returns a descriptor or -1. */
+/* Opens the watched path, if it still exists. Returns a descriptor or -1. */
 static int open_top(int flags)
 {
 	struct stat found;
@@ -151,7 +151,7 @@ static int add(int fd, const char *path)
 	return remember(number, path) ? 0 : ENOMEM;
 }
 
-/* Watches a directory and those below it; `is_late` tells what is there already as created. What has gone is not there. */
+/* Watches a directory and those below it; `is_late` reports existing entries as created. Vanished ones are left out. */
 static int add_tree(const char *path, bool is_late)
 {
 	int fd = open_below(path);
@@ -209,7 +209,7 @@ static char kind_of(uint32_t mask)
 	return 0;
 }
 
-/* What one event comes to; `is_over` when there will be no more. */
+/* Handles one event; `is_over` is set if there will be no more. */
 static int hear(const struct inotify_event *event, bool all, bool *is_over)
 {
 	if (event->mask & IN_Q_OVERFLOW) {
@@ -223,11 +223,11 @@ static int hear(const struct inotify_event *event, bool all, bool *is_over)
 	bool is_top = !*watched->path;
 	bool is_directory = event->mask & IN_ISDIR;
 	char kind = kind_of(event->mask);
-	/* A file that somebody has open when it is removed is told to have fewer names. */
+	/* Removing a file that is open is reported as a change of its link count. */
 	if (kind == 'a' && is_top && !*name && !is_directory && !is_there())
 		kind = 'r';
 	*is_over |= is_top && ((kind == 'r' && !*name) || event->mask & (IN_IGNORED | IN_UNMOUNT));
-	/* What happens to a directory below is told by the one above it. */
+	/* Events of a directory below are reported by its parent. */
 	if (!kind || (!*name && !is_top))
 		return 0;
 	tell(kind, is_directory, event->cookie, watched->path, name);

@@ -8,7 +8,7 @@
  *   move     what the two ends of a move have in common, or 0
  *   path     below the one that is watched; empty for that one
  *
- * Ends when what is watched has gone.
+ * Ends when the watched path is gone.
  */
 #ifndef STILLPOINT_FILE_WATCH_H
 #define STILLPOINT_FILE_WATCH_H

@@ -49,10 +49,13 @@ static const struct sock_filter confinement[] = {
 	NOT_FOR_PID_1(SYS_ioprio_set, 1),
 	IF(SYS_request_key, 0, 1),
 	REFUSE(EPERM),
-	/* Its rings bind and listen without a system call that anybody is told of. */
+	/* Its rings bind and listen without a system call that could be noticed. */
 	IF(SYS_io_uring_setup, 0, 1),
 	REFUSE(ENOSYS),
-	/* Who opens or executes a file waits for the one that has a lease to write it; as where there are no leases. */
+	/*
+	 * Opening or executing a file waits for the holder of a write lease; the result is that of a kernel without
+	 * leases.
+	 */
 	IF(SYS_fcntl, 0, 6),
 	LOAD(args[1]),
 	IF(F_SETLEASE, 0, 3),
@@ -62,7 +65,7 @@ static const struct sock_filter confinement[] = {
 	ANSWER(SECCOMP_RET_ALLOW),
 };
 
-/* The last four pick a further filter that notifies out of all that seccomp can be asked for. */
+/* The last four recognise a further notifying filter among all seccomp requests. */
 static const struct sock_filter notification[] = {
 	IF(SYS_listen, 6, 0),
 	IF(SYS_bind, 5, 0),
@@ -82,7 +85,7 @@ static void append(struct sock_filter **at, const struct sock_filter *rules, siz
 	*at += bytes / sizeof(*rules);
 }
 
-/* Returns what the kernel does: a descriptor or 0, or -1. */
+/* Returns the kernel's result: a descriptor or 0, or -1. */
 static int install(bool confined, bool notify, unsigned flags)
 {
 	struct sock_filter code[64], *at = code;

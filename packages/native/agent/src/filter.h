@@ -1,4 +1,4 @@
-/* The system call filter of what the agent starts. */
+/* The system call filter of programs that the agent starts. */
 #ifndef STILLPOINT_FILTER_H
 #define STILLPOINT_FILTER_H
 

@@ -10,7 +10,7 @@
  *   list<str>    u32 count, then that many str
  *   T?           u8 0 (absent), or u8 1 and T
  *
- * The frames, their fields and numbers stand in contract.h, which is generated.
+ * The frames, their fields and numbers are in contract.h, which is generated.
  *
  * Nothing here does input or output, so the same code is tested on the host.
  */
@@ -38,7 +38,7 @@ struct string_list {
 	uint32_t count;
 };
 
-/* Builds one frame in the caller's buffer. What does not fit is refused by frame_end. */
+/* Builds one frame in the caller's buffer. frame_end refuses one that does not fit. */
 struct frame_writer {
 	uint8_t *bytes;
 	size_t capacity;
@@ -54,14 +54,14 @@ void frame_put_i32(struct frame_writer *writer, int32_t value);
 void frame_put_u64(struct frame_writer *writer, uint64_t value);
 void frame_put_bytes(struct frame_writer *writer, const void *data, size_t length);
 void frame_put_str(struct frame_writer *writer, const char *text);
-/* An absent value, or the mark before one that is there. */
+/* An absent value, or the mark before a present one. */
 void frame_put_absent(struct frame_writer *writer);
 void frame_put_present(struct frame_writer *writer);
 void frame_put_list(struct frame_writer *writer, char *const *items);
 /* Fills in the length. Returns the frame's size in bytes, 0 when it did not fit. */
 size_t frame_end(struct frame_writer *writer);
 
-/* Reads a payload. After a field that is not there, every read gives zero and `failed` stays set. */
+/* Reads a payload. After a missing field, every read gives zero and `failed` stays set. */
 struct frame_reader {
 	const uint8_t *bytes;
 	size_t length;
@@ -97,7 +97,7 @@ enum decode_result {
 };
 
 void frame_decoder_reset(struct frame_decoder *decoder);
-/* Room for more input, and where it goes; report what was written with frame_decoder_filled. */
+/* Room for more input, and its place; report written bytes with frame_decoder_filled. */
 size_t frame_decoder_space(struct frame_decoder *decoder, uint8_t **into);
 void frame_decoder_filled(struct frame_decoder *decoder, size_t length);
 enum decode_result frame_decoder_next(struct frame_decoder *decoder, uint8_t *type, struct slice *payload);

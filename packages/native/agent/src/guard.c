@@ -16,8 +16,8 @@
 static const char *const read_only[] = { "/proc/sys", "/proc/sysrq-trigger", "/proc/irq" };
 
 /*
- * Behind the first two, a page is there when a program of the guest says so: an agent that touches one through a system
- * call of the workload would wait for ever.
+ * A process of the guest provides the pages behind the first two: an agent that touched one through a system call of
+ * the workload would wait forever.
  */
 static const char *const removed[] = {
 	"/dev/userfaultfd", "/dev/fuse",     "/dev/mem",      "/dev/kmem",     "/dev/port",	 "/dev/nvram",
@@ -40,7 +40,7 @@ void guard_kernel(void)
 	write_setting("/proc/sys/kernel/modprobe", "\n");
 	write_setting("/proc/sys/kernel/usermodehelper/bset", "0 0\n");
 	write_setting("/proc/sys/kernel/usermodehelper/inheritable", "0 0\n");
-	/* The table of open files is everybody's; what they take counts as memory of the control group that opens them. */
+	/* The table of open files is shared by all; its entries count as memory of the control group that opens them. */
 	write_setting("/proc/sys/fs/file-max", "9223372036854775807\n");
 
 	for (size_t i = 0; i < sizeof(read_only) / sizeof(read_only[0]); i++) {

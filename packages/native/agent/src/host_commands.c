@@ -203,9 +203,9 @@ static void thaw(struct frame_reader *reader)
 }
 
 /*
- * The acknowledgement leaves the machine before the workload may go on, and AgentThawed says that it did. The signal is
- * there before it goes on: a frozen workload meets it with its first instruction. After a refusal the workload stays held
- * or frozen, until another identity is taken.
+ * The acknowledgement leaves the machine before the workload may continue, and AgentThawed says that it did. The signal is
+ * pending before that: a frozen workload handles it with its first instruction. After a refusal the workload stays held or
+ * frozen, until another identity is accepted.
  */
 static void hook_ended(const struct hook_end *end)
 {

@@ -12,7 +12,7 @@
 
 static const char PARTIAL[] = ".hosts.partial";
 
-/* In one step: what is looked up meanwhile is in the old file or in the new one. */
+/* In one step: a look-up meanwhile sees the old file or the new one. */
 static int replace(int root, const char *text)
 {
 	int etc = in_root_folder(root, "/etc");

@@ -2,10 +2,10 @@
 #ifndef STILLPOINT_HOSTS_H
 #define STILLPOINT_HOSTS_H
 
-/* The address that it stands at, as in Debian. */
+/* The address of its line, as in Debian. */
 #define HOSTS_OWN_ADDRESS "127.0.1.1"
 
-/* Gives the line that the agent wrote the new name. Whoever has written another file has that. Returns 0 or an errno. */
+/* Gives the agent's line the new name. A file that was replaced is left alone. Returns 0 or an errno. */
 int hosts_rename(const char *from, const char *to);
 
 #endif

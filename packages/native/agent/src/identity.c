@@ -70,8 +70,8 @@ static int reseed(struct slice entropy)
 }
 
 /*
- * Throws away what the kernel has already fetched from the machine's entropy device, which every clone has in common: a cache
- * line in the driver and one in front of it. What is fetched from now on is this machine's own. No device, nothing to do.
+ * Discards the bytes that the kernel has already fetched from the machine's entropy device, which all clones share: a cache
+ * line in the driver and one in front of it. Later bytes are this machine's own. Does nothing without a device.
  */
 static void discard_fetched_entropy(void)
 {
@@ -93,7 +93,7 @@ int identity_set_clock(uint64_t nanos)
 	return clock_settime(CLOCK_REALTIME, &now) < 0 ? errno : 0;
 }
 
-/* Writes `text` and a newline into a file that is not there yet: whatever else stands at `path`, it is not followed. */
+/* Writes `text` and a newline into a new file: anything else at `path` is not followed. */
 static int write_new(const char *path, const char *text)
 {
 	unlink(path);
@@ -109,7 +109,7 @@ static int write_new(const char *path, const char *text)
 	return error;
 }
 
-/* Replaces the file at `path` by one line. A root that the workload has filled is made larger by what that takes. */
+/* Replaces the file at `path` by one line. A root that the workload has filled is enlarged by what that takes. */
 static int write_line(const char *path, const char *beside, const char *text)
 {
 	int error = write_new(beside, text);
@@ -153,7 +153,7 @@ const char *identity_apply(const struct identity *identity, enum reject_reason *
 		}
 		if ((*error = write_name("hostname", "/etc/hostname", "/etc/.hostname.partial", identity->hostname)))
 			return "/etc/hostname cannot be written";
-		/* A full disk is no reason to have no clone: it is who it is, and says so. */
+		/* A full disk does not prevent a clone: it has its identity, and reports the failure. */
 		int unnamed = root_entered() ? hosts_rename(before, identity->hostname) : 0;
 		if (unnamed)
 			console_say("/etc/hosts has the name of before", NULL, unnamed);

@@ -17,7 +17,7 @@ struct identity {
 };
 
 /*
- * Checks everything, then applies everything. Returns null, or what is wrong, with `*error` an errno
+ * Checks everything, then applies everything. Returns null, or the problem, with `*error` an errno
  * or 0 and `*reason` set. After a failed check nothing has changed.
  */
 const char *identity_apply(const struct identity *identity, enum reject_reason *reason, int *error);

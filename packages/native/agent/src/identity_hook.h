@@ -1,6 +1,5 @@
 /*
- * The guest's own part in a new identity: a program of the image that runs before the workload does, and whose end is
- * waited for.
+ * The guest's own part in a new identity: a program of the image that runs before the workload does, and must end first.
  */
 #ifndef STILLPOINT_IDENTITY_HOOK_H
 #define STILLPOINT_IDENTITY_HOOK_H
@@ -11,7 +10,7 @@
 
 #include "contract.h"
 
-/* How a hook ended: `failed` false, or a reason, a message for people, and an errno or 0. */
+/* The end of a hook: `failed` false, or a reason, a message, and an errno or 0. */
 struct hook_end {
 	bool failed;
 	enum reject_reason reason;
@@ -30,8 +29,7 @@ void identity_hook_configure(char *const *argv, const char *cwd);
 
 /*
  * Starts the program, with `environment` added to that of commands, and calls `ended` once when it has ended, could not be
- * started, or has run for `limit_nanos` and was killed with all that it started in its process group. Without a program
- * `ended` is called at once.
+ * started, or has run for `limit_nanos` and was killed with its process group. Without a program `ended` is called at once.
  */
 void identity_hook_run(char *const *environment, uint64_t limit_nanos, void (*ended)(const struct hook_end *end));
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /*
- * Writes what is now: lines NAME=value, the same names and values as a hook has in its environment, but for the secret.
+ * Writes the present identity: lines NAME=value, the same names and values as in a hook's environment, without the secret.
  *
  *   STILLPOINT_GENERATION   new identities since the guest was booted, its ancestors' included; 0 at boot
  *   STILLPOINT_HOSTNAME
@@ -21,7 +21,7 @@ int identity_record_renew(void);
 
 /*
  * The same as an environment for a hook, and STILLPOINT_ENTROPY: 64 hexadecimal digits from the kernel's random source, to
- * seed generators with that the kernel knows nothing of. Null-terminated, overwritten by the next call.
+ * seed generators outside the kernel. Null-terminated, overwritten by the next call.
  */
 char *const *identity_record_environment(void);
 

@@ -22,7 +22,7 @@ static int open_in(int root, const char *path, uint64_t flags)
 	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 }
 
-/* The mode is meant whatever the agent's own programs would get. */
+/* The mode is set regardless of the agent's umask. */
 static bool make_in(int folder, const char *name, mode_t mode)
 {
 	mode_t mask = umask(0);
@@ -53,7 +53,7 @@ static bool follow(int folder, char path[PATH_BYTES], size_t start, size_t end)
 	return true;
 }
 
-/* A link to what is not there leads to a folder that is made as well. */
+/* The target of a dangling link is created as a folder too. */
 int in_root_folder_of_mode(int root, const char *wanted, mode_t mode)
 {
 	char path[PATH_BYTES], part[PATH_BYTES];

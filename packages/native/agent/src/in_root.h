@@ -1,6 +1,6 @@
 /*
- * Paths inside a folder that is to become the root: links are followed as they will lead once it is, and never out of it.
- * What lies there was written by others: files are opened only if they are files, and read up to a bound.
+ * Paths inside a folder that will become the root: links are followed as they will lead then, and never out of it. Its content
+ * is not trusted: only regular files are opened, and read up to a bound.
  */
 #ifndef STILLPOINT_IN_ROOT_H
 #define STILLPOINT_IN_ROOT_H
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Opens the folder at `path`, and makes what is missing of it. Returns a descriptor, or -1 with errno set. */
+/* Opens the folder at `path`, and creates missing parts. Returns a descriptor, or -1 with errno set. */
 int in_root_folder(int root, const char *path);
 
 /* The same; the folder itself, if it is made, gets that mode. */
@@ -18,8 +18,8 @@ int in_root_folder_of_mode(int root, const char *path, mode_t mode);
 enum { IN_ROOT_FILE_MAX = 4 << 20 };
 
 /*
- * The text of the file at `path`, to be freed; "" where there is none. Null with errno set if it is no file (EINVAL), or above the
- * most that is read (EFBIG). `size` (may be null) becomes the bytes that it has.
+ * The text of the file at `path`, to be freed; "" if it is missing. Null with errno set if it is not a regular file (EINVAL) or
+ * too long (EFBIG). `size` (may be null) becomes its size in bytes.
  */
 char *in_root_read(int root, const char *path, uint64_t *size);
 

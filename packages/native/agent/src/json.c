@@ -61,7 +61,7 @@ static bool integer_fits(struct run whole)
 	return whole.count < most || (whole.count == most && memcmp(whole.digits, GREATEST_INTEGER, most) <= 0);
 }
 
-/* Whether `whole.fraction` times ten to the `exponent` is a number that can be held. */
+/* Whether `whole.fraction` times ten to the `exponent` is finite. */
 static bool is_finite(struct run whole, struct run fraction, int64_t exponent)
 {
 	size_t count = whole.count + fraction.count, zeros = 0;
@@ -71,7 +71,7 @@ static bool is_finite(struct run whole, struct run fraction, int64_t exponent)
 		zeros++;
 	if (zeros == count)
 		return true;
-	/* The first digit that counts stands for ten to this power. */
+	/* The power of ten of the first significant digit. */
 	int64_t magnitude = exponent + (int64_t)whole.count - 1 - (int64_t)zeros;
 	if (magnitude != GREATEST_MAGNITUDE)
 		return magnitude < GREATEST_MAGNITUDE;

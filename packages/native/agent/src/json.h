@@ -1,6 +1,6 @@
 /*
- * What a payload of a custom event may be: JSON (RFC 8259) that every reader reads as the same value, by the rules of the
- * host (crates/vmm/src/control/json.rs), which has the last word. Nothing is built from it.
+ * Checks the payload of a custom event: JSON (RFC 8259) that every reader reads as the same value, by the host's rules
+ * (crates/vmm/src/control/json.rs), which decide. Nothing is built from it.
  *
  * Brackets are nested at most 64 deep; an integer is at most 2^53 - 1 in magnitude, a number with fraction or exponent
  * below 1.7976931348623158e308; an escaped surrogate is one of a pair.

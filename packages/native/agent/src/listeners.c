@@ -131,7 +131,10 @@ static bool internet(int fd)
 	return domain == AF_INET || domain == AF_INET6;
 }
 
-/* The agent listens on the socket itself, so that it is open when that is told and before the caller goes on. */
+/*
+ * The agent listens on the socket itself, so that it is open when the event is sent and before the caller
+ * continues.
+ */
 static void serve_listen(const struct seccomp_notif *call)
 {
 	int backlog = (int)call->data.args[1];
@@ -144,7 +147,10 @@ static void serve_listen(const struct seccomp_notif *call)
 			add_socket(fd, IPPROTO_TCP);
 		answer(call, error);
 	} else {
-		/* One of the Unix domain remembers who called listen last; that must be the workload, which does it once more. */
+		/*
+		 * A socket of the Unix domain remembers the last caller of listen; that must be the workload, which calls it
+		 * again.
+		 */
 		if (fd >= 0 && socket_option(fd, SO_DOMAIN) == AF_UNIX && valid(call) && listen(fd, backlog) == 0)
 			add_socket(fd, 0);
 		let_kernel_decide(call);

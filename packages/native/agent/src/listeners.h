@@ -2,15 +2,14 @@
  * Noticing, at the very system call, that the workload has begun to listen: on TCP, multipath TCP, or a stream or
  * seqpacket socket of the Unix domain.
  *
- * The workload runs under a filter that hands its listen and bind calls to the agent. The agent
- * makes the call itself on a duplicate of the socket, tells the host, and only then lets the
- * workload's call return: the workload has executed nothing between being reachable and the report.
- * UDP has no listen: there a bind to an explicit port of an internet socket counts, and a bind to
- * port 0 does not, since that is what clients do. What becomes of a socket: open_listeners.h.
+ * The workload runs under a filter that hands its listen and bind calls to the agent. The agent makes the call itself
+ * on a duplicate of the socket, notifies the host, and only then lets the workload's call return: the workload has
+ * executed nothing between being reachable and the report. UDP has no listen: there a bind of an internet socket to
+ * an explicit port counts, and a bind to port 0 does not, since that is what clients do. open_listeners.h follows the
+ * sockets.
  *
- * Where the kernel lacks the mechanism, or where the workload needs such a filter of its own and listeners=scan is
- * configured, /proc/net is looked at every 20 ms instead. Listening through io_uring is found in that way only, or when
- * the main process has ended.
+ * If the kernel lacks the mechanism, or the workload needs such a filter itself and listeners=scan is configured,
+ * /proc/net is scanned every 20 ms instead. Only a scan, or the end of the main process, finds listeners of io_uring.
  */
 #ifndef STILLPOINT_LISTENERS_H
 #define STILLPOINT_LISTENERS_H
@@ -28,7 +27,7 @@ int listeners_start(enum listener_mode mode, int filter);
 /* Scanning costs the guest its calm: not while it is to be still. */
 void listeners_scan_pause(bool paused);
 
-/* True when the workload has ever been seen listening. Looks once more at the TCP tables. */
+/* True if the workload was ever seen listening. Scans the TCP tables again. */
 bool listeners_seen(void);
 
 #endif

@@ -52,7 +52,7 @@ static void alarm_ready(struct watch *watch, uint32_t events)
 	uint64_t expirations;
 
 	(void)events;
-	/* A timer that was set anew since it became ready has nothing to read. */
+	/* A timer that was set again since it became ready has nothing to read. */
 	if (read(watch->fd, &expirations, sizeof(expirations)) == (ssize_t)sizeof(expirations))
 		alarm->rang(alarm);
 }

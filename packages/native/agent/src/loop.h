@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* Something to be told when `fd` is ready. Embedded in its owner; `ready` gets the epoll event bits. */
+/* A callback for when `fd` is ready. Embedded in its owner; `ready` gets the epoll event bits. */
 struct watch {
 	int fd;
 	void (*ready)(struct watch *watch, uint32_t events);
@@ -19,7 +19,7 @@ int loop_add(struct watch *watch, uint32_t events);
 /* Stops watching. Readiness already collected for this watch is dropped. The descriptor stays open. */
 void loop_remove(struct watch *watch);
 
-/* Waits once, without end, and serves what is ready. */
+/* Waits once, without a time limit, and serves everything that is ready. */
 void loop_turn(void);
 
 /* A timer on the monotonic clock. Embed it first in its owner, or use it alone. */

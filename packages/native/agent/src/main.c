@@ -1,9 +1,9 @@
 /*
- * The guest agent: process 1 of a guest. It never ends; whatever goes wrong is told and lived with.
+ * The guest agent: process 1 of a guest. It never ends; it reports errors and continues.
  *
  *   mounts -> modules, hostname, loopback, network -> control port -> AgentReady -> heartbeats -> workload -> serve
  *
- * Started by anyone but the kernel, it is the program stillpoint-emit, or the one that serves the host's file operations.
+ * If not started by the kernel, it is the program stillpoint-emit, or the one that serves the host's file operations.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -86,7 +86,7 @@ static void reap(void)
 {
 	int status;
 
-	/* A child's last events were sent before it ended, and what it listened on was closed: told before its end. */
+	/* A child's last events were sent before it ended, and its listeners were closed: they are reported before its end. */
 	custom_events_drain();
 	open_listeners_drain();
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
@@ -100,7 +100,7 @@ static void child_ended(struct watch *watch, uint32_t events)
 	struct signalfd_siginfo info;
 
 	(void)events;
-	/* One reading may stand for many children. */
+	/* One read may stand for many children. */
 	if (read(watch->fd, &info, sizeof(info)) > 0)
 		reap();
 }

@@ -34,7 +34,7 @@ void modules_load(char *const *paths)
 		int error = load(*paths);
 		if (error)
 			console_say("a module cannot be loaded", *paths, error);
-		/* What the kit put there is in the kernel now. */
+		/* The kit's modules are in the kernel now. */
 		if (strncmp(*paths, KIT_MODULES, strlen(KIT_MODULES)) == 0)
 			unlink(*paths);
 	}

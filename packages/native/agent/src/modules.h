@@ -2,7 +2,10 @@
 #ifndef STILLPOINT_MODULES_H
 #define STILLPOINT_MODULES_H
 
-/* Loads each path in order. One that fails is said on the console and left out; the rest go on. Files of the kit's are removed: the memory is the guest's. */
+/*
+ * Loads each path in order. A failure is reported on the console, and the rest is loaded. The kit's files are removed: their
+ * memory is the guest's.
+ */
 void modules_load(char *const *paths);
 
 #endif

@@ -15,7 +15,7 @@
 
 #define OWN_FOLDER "/run/stillpoint"
 
-/* What a full root is made larger by: a page for a file, a page for its folder, and their inodes. */
+/* The enlargement of a full root: a page for a file, a page for its folder, and their inodes. */
 enum { ROOM_BYTES = 16384, ROOM_INODES = 4 };
 
 static const unsigned long plain = MS_NOSUID | MS_NODEV | MS_NOEXEC;

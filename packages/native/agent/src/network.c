@@ -41,7 +41,7 @@ static int set(const char *setting, const char *value)
 	return error;
 }
 
-/* Whether the kernel has version 6, and the interface is wide enough for it. */
+/* Whether the kernel has IPv6, and the interface's MTU is large enough for it. */
 static int has_ipv6;
 
 void network_prepare(void)

@@ -8,8 +8,8 @@
 void network_prepare(void);
 
 /*
- * Brings up the machine's network interface, if it has one: addresses, the ways out. Nobody else is on that network, so
- * nothing is asked for. Returns 0, also without an interface, or an error number.
+ * Brings up the machine's network interface, if it has one: addresses and routes. No other host is on that network, so
+ * nothing is probed. Returns 0, also without an interface, or an error number.
  */
 int network_up(void);
 

@@ -78,7 +78,7 @@ static void gone(struct listening *socket)
 	free(socket);
 }
 
-/* Asked for once: the kernel forgets it with the socket, and after it has told. */
+/* Requested once: the kernel forgets the request with the socket, and after it has notified. */
 static void was_shut_down(struct watch *watch, uint32_t events)
 {
 	if (events & (EPOLLHUP | EPOLLRDHUP))

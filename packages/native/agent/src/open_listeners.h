@@ -1,9 +1,9 @@
 /*
  * The names under which the workload is reachable: level, not edge.
  *
- * A name is told as bound when the first socket has it and as closed when the last one has gone, so the two alternate for
- * each name. A socket goes with the last descriptor of it, whoever holds that: a process that ends or executes, a child
- * that inherited it, another that it was passed to; or when it is shut down.
+ * A name is reported as bound when its first socket listens and as closed when the last one is gone, so the two alternate
+ * for each name. A socket is gone with its last descriptor, in any process (one that ends or executes, a child that
+ * inherited it, another that it was passed to), or when it is shut down.
  */
 #ifndef STILLPOINT_OPEN_LISTENERS_H
 #define STILLPOINT_OPEN_LISTENERS_H
@@ -25,18 +25,18 @@ struct listener_name {
 void open_listeners_init(void);
 
 /*
- * A socket listens now. `fd` is a descriptor of it, which the caller closes; -1 if there is none. Its end is noticed by
- * itself with one, and otherwise by the socket's absence from a later look.
- * Returns false where the kernel does not tell its end, and somebody has to look.
+ * A socket listens now. `fd` is a descriptor of it, which the caller closes; -1 if there is none. With one, its end is
+ * noticed; otherwise its absence from a later scan. Returns false if the kernel does not report its end, so that scans
+ * are needed.
  */
 bool open_listeners_add(int fd, uint64_t inode, const struct listener_name *name);
 
-/* A look at all sockets begins: every one that is added until it ends is there. */
+/* A scan of all sockets begins: every socket that is added before the scan ends still exists. */
 void open_listeners_look_begins(void);
 /* Those that were not added since are gone. */
 void open_listeners_look_ends(void);
 
-/* Tells of every socket that has gone. To be called before the end of a process is told. */
+/* Reports every socket that is gone. Call it before reporting the end of a process. */
 void open_listeners_drain(void);
 
 /* True when any socket ever listened. */

@@ -55,7 +55,7 @@ static void make_raw(int fd)
 	cfmakeraw(&line);
 	line.c_cflag |= CLOCAL | CREAD;
 	line.c_cflag &= ~(tcflag_t)(HUPCL | CRTSCTS);
-	/* Where the other side speaks hardware flow control, use it: a burst from the host then cannot overrun us. */
+	/* If the other side supports hardware flow control, use it: a burst from the host then cannot overrun us. */
 	if (ioctl(fd, TIOCMGET, &modem) == 0 && (modem & TIOCM_CTS))
 		line.c_cflag |= CRTSCTS;
 	line.c_cc[VMIN] = 1;
@@ -119,7 +119,7 @@ void port_send(struct frame_writer *writer)
 void port_send_now(struct frame_writer *writer)
 {
 	port_send(writer);
-	/* What is written to the channel has left. */
+	/* Data written to the channel has left. */
 	if (port >= 0 && channel < 0)
 		tcdrain(port);
 }
@@ -172,14 +172,14 @@ void port_expect_much(void)
 	int fd = channel_open();
 	if (fd < 0)
 		return;
-	/* On the line that nobody else has: from now on the host believes what comes over the channel. */
+	/* Sent on the line that no other process has: from now on the host trusts the channel. */
 	port_send_empty(FRAME_AGENT_CHANNEL_OPENED);
 	channel = fd;
 }
 
 static void input_ready(struct watch *watch, uint32_t events);
 
-/* The host sends nothing more over the line; what it has sent over the channel since has waited there. */
+/* The host sends nothing more over the line; its later bytes have waited in the channel. */
 static void follow_channel(void)
 {
 	if (channel < 0 || channel_input.fd >= 0)

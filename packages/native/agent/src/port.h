@@ -8,9 +8,9 @@
 #include "frame.h"
 
 /*
- * Opens `device` raw and for this process alone, and removes its node, so that nothing that runs
- * later can name it. Retries for a second, since drivers may still be probing.
- * Returns 0 or an errno; without a port, frames are dropped and the agent goes on.
+ * Opens `device` raw and for this process alone, and removes its node, so that no later process can name it. Retries for a
+ * second, since drivers may still be probing. Returns 0 or an errno; without a port, frames are dropped and the agent
+ * continues.
  */
 int port_open(const char *device);
 
@@ -38,7 +38,7 @@ void port_send_now(struct frame_writer *writer);
 /* Sends a frame without fields. */
 void port_send_empty(uint8_t type);
 
-/* What is refused, and why. The words are for people: the host decides by `reason`. */
+/* A refusal and its reason. The text is for readers: the host decides by `reason`. */
 struct refusal {
 	uint8_t frame;	 /* number of the refused frame, 0 where it is not known */
 	const uint32_t *id; /* its command or token, null if it has none */
@@ -50,7 +50,7 @@ struct refusal {
 
 void port_reject(const struct refusal *refusal);
 
-/* The reason for what the kernel refused: no space, no memory, or `otherwise`. */
+/* The reason for the kernel's error: no space, no memory, or `otherwise`. */
 enum reject_reason reason_of(int error, enum reject_reason otherwise);
 
 #endif

@@ -33,7 +33,10 @@
 #define ROOT "/stillpoint/root"
 #define EMIT "/run/stillpoint/emit"
 
-/* What the agent mounted at boot and takes along; `emit` is the program that sends events, from the initial RAM file system. */
+/*
+ * The agent's mounts from the boot, which move along; `emit` is the program that sends events, from the initial RAM file
+ * system.
+ */
 static const char *const moved[] = { "/proc", "/sys", "/dev", "/run/stillpoint" };
 
 /* Files of the agent's own folder that lie over those in /etc. */
@@ -72,7 +75,7 @@ static bool mount_memory(uint64_t bytes, struct root_failure *failure)
 	return true;
 }
 
-/* The root folder of an overlay is the upper one: it is given what the image's has. */
+/* The root folder of an overlay is the upper one: it gets the attributes of the image's. */
 static int make_upper(void)
 {
 	struct stat image;
@@ -87,7 +90,7 @@ static int make_upper(void)
 
 static bool mount_overlay(const struct config *config, struct root_failure *failure)
 {
-	/* Renamed folders and changed owners do not copy what they hold; nobody else writes to the upper folder. */
+	/* Renaming a folder or changing an owner does not copy contents; no other process writes to the upper folder. */
 	static const char options[] = "lowerdir=" IMAGE ",upperdir=" OVER "/upper,workdir=" OVER "/work,redirect_dir=on,metacopy=on";
 	static const char in_memory[] = "lowerdir=" IMAGE ",upperdir=" OVER "/upper,workdir=" OVER "/work,redirect_dir=on,metacopy=on,volatile";
 
@@ -203,7 +206,7 @@ static bool make_folder(int root, const char *path, mode_t mode, struct root_fai
 	return true;
 }
 
-/* Whatever can still fail has been done before: the folders are there. */
+/* Every step that can still fail has been done before: the folders exist. */
 static bool prepare(int root, const struct config *config, struct account *account, struct root_failure *failure)
 {
 	static const char *const folders[] = { "/proc", "/sys", "/dev", "/run/stillpoint" };
@@ -279,7 +282,7 @@ static int move(const char *path, int root)
 	return error;
 }
 
-/* From here on there is no way back; what fails is said, and the rest goes on. */
+/* From here on there is no way back; failures are reported, and the rest continues. */
 static void go_there(int root, const struct config *config)
 {
 	struct stat old;
@@ -336,7 +339,7 @@ bool root_enter(const struct config *config, struct account *account, struct roo
 	return ready;
 }
 
-/* What does not end is stuck in the kernel. */
+/* A process that does not end is stuck in the kernel. */
 static void end_everything(void)
 {
 	const struct timespec pause = { 0, 1000000 };

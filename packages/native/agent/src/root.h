@@ -1,11 +1,12 @@
 /*
- * The root that the workload has: the file system of an image with something above it that takes what is written.
+ * The root of the workload: the file system of an image with a layer above it for writes.
  *
  *   initial RAM file system      /stillpoint/image (EROFS, read-only)   /stillpoint/over (memory, or a scratch disk)
  *                                          └────────── overlay ───────────┘
  *   becomes /                    /stillpoint/root, with /proc /sys /dev /run/stillpoint and the volumes moved or mounted in
  *
- * The agent goes there with everything that it starts. What the initial RAM file system held is removed: nothing leads back.
+ * The agent enters it with everything that it starts. The contents of the initial RAM file system are removed: nothing leads
+ * back.
  */
 #ifndef STILLPOINT_ROOT_H
 #define STILLPOINT_ROOT_H
@@ -32,8 +33,9 @@ void root_close(void);
 bool root_entered(void);
 
 /*
- * What /etc/hostname or /etc/machine-id of an image's root shows, without a newline; kept for a root that is entered later,
- * too. They are files of the agent's, which a full or read-only root cannot keep from changing. Returns 0 or an errno.
+ * Sets the content of /etc/hostname or /etc/machine-id in an image's root, without a newline; kept for a root that is
+ * entered later, too. They are files of the agent's, so a full or read-only root does not prevent the change. Returns 0 or
+ * an errno.
  */
 int root_set_name(const char *file, const char *text);
 

@@ -1,4 +1,4 @@
-/* Why a root is not entered: what was being done, and what went wrong. */
+/* Why a root could not be entered: the step, and the error. */
 #ifndef STILLPOINT_ROOT_FAILURE_H
 #define STILLPOINT_ROOT_FAILURE_H
 

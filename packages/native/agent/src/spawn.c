@@ -20,7 +20,7 @@
 #include "environment.h"
 #include "filter.h"
 
-/* What the child tells while it prepares itself. The socket closes without a word when it executes its program. */
+/* The child's reports while it prepares. The socket closes silently when it executes its program. */
 struct report {
 	int32_t step;
 	int32_t value;
@@ -48,7 +48,7 @@ static void fail(int channel, int step, int error)
 {
 	struct report report = { step, error };
 
-	/* Without a reader there is nobody left to tell. */
+	/* Without a reader the report is lost. */
 	if (send(channel, &report, sizeof(report), MSG_NOSIGNAL) < 0)
 		_exit(126);
 	_exit(127);
@@ -77,7 +77,7 @@ static void execute(const struct spawn_request *request)
 			file[directory] = '/';
 			memcpy(file + directory + 1, name, length + 1);
 			execve(file, request->argv, request->envp);
-			/* A later directory may hold one that can be executed; the first real refusal is what is told. */
+			/* A later directory may hold an executable one; the first real refusal is reported. */
 			if (errno != ENOENT && errno != ENOTDIR && error == ENOENT)
 				error = errno;
 		}
@@ -106,7 +106,7 @@ static void install_filter(const struct spawn_request *request, int channel)
 
 	if (error)
 		fail(channel, STEP_CAPABILITIES, error);
-	/* The agent takes the descriptor out of this process, then says so. */
+	/* The agent takes the descriptor out of this process, then confirms it. */
 	if (fd >= 0 && send(channel, &report, sizeof(report), MSG_NOSIGNAL) == (ssize_t)sizeof(report) &&
 	    recv(channel, &taken, 1, 0) == 1)
 		close(fd);

@@ -1,4 +1,4 @@
-/* A short line of text built without the standard streams. What does not fit is cut off. */
+/* A short line of text built without the standard streams. Text that does not fit is cut off. */
 #ifndef STILLPOINT_TEXT_H
 #define STILLPOINT_TEXT_H
 

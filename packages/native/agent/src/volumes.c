@@ -18,7 +18,7 @@
 
 enum { WORD_MAX = 64, VOLUMES_MAX = 64 };
 
-/* Where volumes that can be written are mounted. */
+/* The mount points of writable volumes. */
 static char *written[VOLUMES_MAX];
 static size_t written_count;
 

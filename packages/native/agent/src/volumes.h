@@ -1,5 +1,5 @@
 /*
- * Disks that are mounted into a root: volumes, and the one that takes what is written over an image.
+ * Disks that are mounted into a root: volumes, and the one for writes over an image.
  */
 #ifndef STILLPOINT_VOLUMES_H
 #define STILLPOINT_VOLUMES_H
@@ -9,9 +9,9 @@
 #include "root_failure.h"
 
 /*
- * Mounts each volume, `rw|ro TYPE DEVICE PATH`, in the order given, below the folder that is to be the root. An empty ext4
- * one to be written is formatted first, and gets owner and mode of the folder that it is mounted upon. Returns false with
- * `*failure` set; what was mounted by then goes with the root.
+ * Mounts each volume, `rw|ro TYPE DEVICE PATH`, in the given order, below the future root. An empty writable ext4 volume
+ * is formatted first, and gets owner and mode of the folder that it covers. Returns false with `*failure` set; mounts made
+ * by then go with the root.
  */
 bool volumes_mount(int root, char *const *volumes, struct root_failure *failure);
 

@@ -19,7 +19,7 @@
 #include "root.h"
 #include "spawn.h"
 
-/* A frame that is still arriving when the hold is over is waited for in steps of this length. */
+/* When the hold is over, an incomplete frame is awaited in steps of this length. */
 static const uint64_t FRAME_WAIT_NANOS = 1000000;
 
 static enum { IDLE, HOLDING, RUNNING, LINGERING, ENDED } state;
@@ -93,7 +93,10 @@ static void start(void)
 		console_say("listeners cannot be noticed", NULL, error);
 }
 
-/* Whatever the host has sent is served before the workload's first instruction: it may be a new identity. */
+/*
+ * Everything that the host has sent is served before the workload's first instruction: it may be a new
+ * identity.
+ */
 static void end_hold(void)
 {
 	bool all_served = port_drain_input();
@@ -158,7 +161,7 @@ bool workload_prepare(const struct config *from)
 	int error = alarm_init(&hold_clock, hold_rang);
 	if (error)
 		console_say("a hold cannot end by itself", NULL, error);
-	/* Without control groups a workload that parks is told as exited. */
+	/* Without control groups a parked workload is reported as exited. */
 	error = cgroup_watch_workload(group_changed);
 	if (error)
 		console_say("the workload's control group cannot be watched", NULL, error);
@@ -220,7 +223,7 @@ static void stop_rang(struct alarm_clock *alarm)
 {
 	(void)alarm;
 	cgroup_signal_workload(SIGKILL);
-	/* What does not end now is stuck in the kernel, and is not waited for. */
+	/* A process that does not end now is stuck in the kernel, and is not awaited. */
 	stopped();
 }
 

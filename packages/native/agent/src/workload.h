@@ -21,17 +21,17 @@
 #include "config.h"
 
 /*
- * Goes into the root that `config` names, announces the workload and starts its hold. Without argv nothing is announced.
- * What fails is told as WorkloadFailed, and leaves everything as it was. Returns false then.
+ * Enters the root that `config` names, announces the workload and starts its hold. Without argv nothing is announced. A failure
+ * is reported as WorkloadFailed, leaves everything unchanged, and returns false.
  */
 bool workload_prepare(const struct config *config);
 
-/* Whether there is no workload, and none was: one may be prepared. */
+/* Whether there is and was no workload, so that one may be prepared. */
 bool workload_absent(void);
 
 /*
- * Asks the workload to end, by that signal and after `limit_nanos` by killing what is left of it, and calls `ended` then; at once
- * if none runs.
+ * Asks the workload to end, by that signal and after `limit_nanos` by killing the rest, and then calls `ended`; at once if none
+ * runs.
  */
 void workload_stop(int signal, uint64_t limit_nanos, void (*ended)(void));
 
@@ -45,8 +45,8 @@ void workload_keep_still(bool on);
 void workload_bar(bool on);
 
 /*
- * Signals the workload's main process; once that has ended, every process that it left. One that is frozen has the signal
- * when it goes on. Nothing happens before the workload runs.
+ * Signals the workload's main process; once that has ended, every process that it left. A frozen one gets the signal when it
+ * continues. Does nothing before the workload runs.
  */
 void workload_signal(int signal);
 
