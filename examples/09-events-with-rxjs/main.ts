@@ -1,5 +1,5 @@
 /**
- * What a guest does, as RxJS observables: one boot, asked four questions at once while it happens. Times are guest time.
+ * A guest's events as RxJS observables: four questions about one boot, answered while it runs. Times are guest time.
  *
  * `node --conditions=stillpoint-source main.ts`
  *
@@ -17,7 +17,7 @@ const program = Effect.gen(function* () {
   const machine = yield* Vmm.use((vmm) => vmm.boot(guest))
   const { listener$, pagesDirtied$, preExec$, serial$ } = guestObservables(machine.events$)
 
-  // The guest executes nothing before it is run: none of its events is missed.
+  // The guest executes nothing before it is run, so no event is missed.
   const booting$ = serial$.pipe(takeUntil(preExec$))
   booting$.pipe(count()).subscribe((lines) => say(`the kernel wrote ${lines} lines`))
   booting$
