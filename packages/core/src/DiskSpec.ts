@@ -8,7 +8,7 @@ import { Schema } from "effect"
 /** Bytes of a sector; the length of a disk is a multiple of it. */
 export const sectorBytes = 512
 
-/** Most disks and slots that a machine can have. */
+/** Maximum number of disks and slots that a machine can have. */
 export const mostDisks = 24
 
 /** Largest disk, bytes. */

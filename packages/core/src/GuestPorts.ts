@@ -24,7 +24,7 @@ export type TransportProtocol = "tcp" | "udp"
  * `TooMany`.
  */
 export interface TrafficLimits {
-  /** Most connections at once, 1 to 1,024. Further ones to a published port wait, further ones out of the guest are refused. */
+  /** Maximum open connections, 1 to 1,024. Further ones to a published port wait; further ones out of the guest are refused. */
   readonly connections?: number
   /**
    * Maximum bytes in a second of guest time, 1,024 to 2^40, both directions together: the payload of connections and datagrams,

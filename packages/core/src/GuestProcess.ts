@@ -27,7 +27,7 @@ export interface SpawnSpec {
   /** Gives it a controlling pseudo-terminal of this size; all its output is then `stdout`. Pipes if absent. */
   readonly terminal?: TerminalSize
   /**
-   * Most unread output on the host, both streams together, 4 KiB to 1 GiB; 1 MiB if absent. Further output stays in the guest's pipe,
+   * Maximum unread output on the host, both streams together, 4 KiB to 1 GiB; 1 MiB if absent. Further output stays in the guest's pipe,
    * and the command waits in its `write`; nothing is lost.
    */
   readonly windowBytes?: number

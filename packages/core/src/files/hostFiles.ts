@@ -127,7 +127,7 @@ const digestWhole = async (path: string, atMostBytes: number) => {
   return { sha256: hash.digest("hex"), sizeBytes }
 }
 
-/** Most links that are followed on one path, as the kernel has it. */
+/** Maximum number of links that are followed on one path, as the kernel has it. */
 const mostLinks = 40
 
 /** Bytes that a path has room for, the zero byte at its end included, as the kernel has it. */

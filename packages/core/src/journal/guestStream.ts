@@ -23,8 +23,8 @@ const codec = makeEventCodecOf<GuestEvent>({
 })
 
 /**
- * Most events that are encoded and appended at once, and that gather in memory: some milliseconds of the event loop, some hundred
- * KiB. A guest that says more while they are appended is read from the machine's own log.
+ * Maximum number of events that are encoded and appended at once, and that gather in memory: some milliseconds of the event loop,
+ * some hundred KiB. Further events during an append are read from the machine's own log.
  */
 const batchLimit = 4096
 

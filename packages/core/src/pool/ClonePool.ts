@@ -33,7 +33,7 @@ export interface ClonePoolOptions {
   readonly snapshot: string
   /** Number of clones to keep ready, as far as the maximum allows. */
   readonly ready: number
-  /** Most clones that exist at once: ready, in use, and being made. Twice `ready` if absent. */
+  /** Maximum number of clones that exist at once: ready, in use, and being made. Twice `ready` if absent. */
   readonly maximum?: number
   /** How long an acquire waits; 10 s if absent. */
   readonly acquireTimeout?: Duration.Input

@@ -46,7 +46,7 @@ export interface ServeOptions {
   readonly hostPort?: number
   /** Number of connections or requests that a clone serves, one after another, before it is replaced; 1 if absent. */
   readonly servesPerClone?: number
-  /** Most client connections at once; 1,024 if absent. Further ones are closed at once and counted as `turnedAway`. */
+  /** Maximum number of client connections at once; 1,024 if absent. Further ones are closed at once and counted as `turnedAway`. */
   readonly maxOpen?: number
   /**
    * Host time after which a connection or request without any traffic is given up, also one that sends nothing, half of a

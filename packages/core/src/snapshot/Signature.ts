@@ -26,7 +26,7 @@ export const signaturesFileName = "signatures.json"
 /** Largest file of signatures that is written or read, bytes. */
 export const mostSignaturesBytes = 1 << 20
 
-/** Most signatures of one snapshot. */
+/** Maximum number of signatures of one snapshot. */
 export const mostSignatures = 1000
 
 /** One signature of a snapshot. */

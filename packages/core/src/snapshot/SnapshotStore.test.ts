@@ -41,7 +41,7 @@ describe("in memory", () => {
 
 const storeOn = (files: MemoryFiles) => Layer.provideMerge(SnapshotStore.layer, files.layer)
 
-/** Most operations of a publish: faults are put at each of them, and beyond. */
+/** Maximum number of operations of a publish: faults are put at each of them, and beyond. */
 const mostOperations = 60
 
 /** A run of one process on some files; what it holds ends with it, as the kernel sees to. */

@@ -11,7 +11,7 @@ import { hostFile } from "./inputFile.ts"
 
 /** Largest file of a key that is read, bytes. */
 const mostKeyBytes = 64 << 10
-/** Most keys that one command is given. */
+/** Maximum number of keys for one command. */
 const mostKeys = 100
 
 export const signKey = Flag.String("sign-key").pipe(

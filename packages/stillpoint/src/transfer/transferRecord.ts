@@ -23,7 +23,7 @@ import { Schema } from "effect"
 export const pieceBytes = 4 << 20
 /** Maximum length of a record: about 40 bytes for each MiB of the artifact, and a margin. */
 export const mostRecordBytes = 32 << 20
-/** Most snapshots of one lineage that travel together. */
+/** Maximum number of snapshots of one lineage that travel together. */
 export const mostSnapshots = 1000
 
 export const imageFile = "image.erofs"

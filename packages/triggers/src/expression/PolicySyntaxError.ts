@@ -15,7 +15,7 @@ export const SyntaxProblem = Schema.Struct({
 })
 export type SyntaxProblem = typeof SyntaxProblem.Type
 
-/** Most characters of a text that a message shows. */
+/** Maximum number of characters of a text that a message shows. */
 const mostShown = 200
 
 /** A line with a caret below the column; only the neighbourhood of the column where the text is long. */

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-/// Most addresses of a name: all of version 4 still fit with the longest name into the 512 bytes that
-/// everybody takes, and half as many of version 6.
+/// Maximum number of addresses of a name, in each version: those of IPv4 still fit, with the longest name,
+/// into the 512 bytes that every client accepts, and half as many of IPv6.
 pub const MOST_ADDRESSES: usize = 14;
 
-/// Most pairs of a name and an address that are remembered; the oldest go first.
+/// Maximum number of pairs of a name and an address that are remembered; the oldest go first.
 const MOST_PAIRS: usize = 4096;
 
 /// The names that each address was answered for. A rule that allows a host by name allows the

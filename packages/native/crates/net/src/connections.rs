@@ -52,7 +52,7 @@ pub(crate) enum Begun {
 pub(crate) struct Connections {
     watch: Arc<Watch>,
     mailbox: Arc<Mailbox>,
-    /// Most connections at once, by all ways together.
+    /// Maximum number of connections at once, by all ways together.
     most: usize,
     stack: Stack,
     ports: BTreeMap<u64, Port>,

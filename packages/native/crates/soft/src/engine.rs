@@ -17,7 +17,7 @@ use crate::{hot, trap};
 use std::sync::Arc;
 use stillpoint_vmm::engine::{Exit, Nanos};
 
-/// Most ticks before the run loop looks whether the run was interrupted.
+/// Maximum number of ticks before the run loop checks for an interruption.
 const SLICE: u64 = 1 << 17;
 
 /// The deterministic RV64GC engine.

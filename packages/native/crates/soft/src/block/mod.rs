@@ -29,7 +29,7 @@ pub use address_map::{AddressHasher, AddressMap};
 pub use cache::{CAPACITY_BYTES, Cache, JUMP_ENTRIES, WORTH_LEAVING};
 pub use shared::SharedBlocks;
 
-/// Most instructions in a block.
+/// Maximum number of instructions in a block.
 pub const MAX_INSTRUCTIONS: usize = 64;
 
 /// The function that executes a slot. Its arguments are not known here: only [`crate::exec`] makes

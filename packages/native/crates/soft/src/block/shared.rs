@@ -18,7 +18,7 @@ use crate::page::{NO_TAG, PAGE_MASK};
 use std::sync::atomic::{AtomicU8, Ordering};
 use stillpoint_vmm::memory::{GuestMemory, KeptPage};
 
-/// Most blocks that are shared in one family.
+/// Maximum number of blocks that are shared in one family.
 pub const MOST_BLOCKS: usize = 16 << 10;
 
 /// Blocks of a family.

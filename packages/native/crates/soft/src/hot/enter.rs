@@ -6,7 +6,7 @@ use crate::exec::drive;
 use crate::hart::Hart;
 use crate::jit::translator::Translator;
 
-/// Most ticks that a unit asks for at its entry.
+/// Maximum number of ticks that a unit takes at its entry.
 const MOST_TICKS: i64 = crate::block::MAX_INSTRUCTIONS as i64;
 
 /// Holds the translations that all machines share, for the stretch that is about to be executed.

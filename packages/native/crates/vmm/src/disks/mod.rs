@@ -55,7 +55,7 @@ pub const SECTOR_BYTES: u64 = 512;
 pub const MAX_DISK_BYTES: u64 = 256 << 30;
 /// Longest name of a disk, which is its serial number in the guest.
 pub const MAX_NAME_BYTES: usize = 20;
-/// Most disks and slots of a machine.
+/// Maximum number of disks and slots of a machine.
 pub const MAX_DISKS: usize = 24;
 
 /// The disks of one machine, by number; a slot may be empty.

@@ -12,7 +12,7 @@ use crate::memory::{GuestMemory, PAGE_BYTES};
 use crate::platform::Platform;
 use crate::random::Seed;
 
-/// Most devices of a machine.
+/// Maximum number of devices of a machine.
 const MAX_DEVICES: usize = 62;
 /// Longest name of a device.
 const MAX_NAME_BYTES: usize = 64;

@@ -2,5 +2,5 @@
 
 /// Least memory of a machine.
 pub const MIN_MEMORY_BYTES: u64 = 1 << 20;
-/// Most memory of a machine.
+/// Maximum memory of a machine.
 pub const MAX_MEMORY_BYTES: u64 = 64 << 30;

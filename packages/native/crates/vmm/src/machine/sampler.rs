@@ -9,7 +9,7 @@ use crate::memory::{GuestMemory, Mark};
 use crate::state::{StateError, StateReader, StateWriter};
 use crate::time::Nanos;
 
-/// Most pages in a saved state.
+/// Maximum number of pages in a saved state.
 const MAX_PAGES: u64 = super::memory_limits::MAX_MEMORY_BYTES / 4096;
 
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::segment::{Connection, FLAG_ACK, FLAG_FIN, FLAG_RST, FLAG_SYN, Segment, reset};
 use crate::event::{ConnectionDirection, ConnectionEnd, EventBody};
 
-/// Most connections that are remembered; further ones are not, and end when the guest next sends.
+/// Maximum number of connections that are remembered; others end when the guest next sends.
 pub const MAX_CONNECTIONS: usize = 8192;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -12,7 +12,7 @@ use crate::memory::{
 /// In no layer: all zero.
 const ZERO: u16 = u16::MAX;
 
-/// Most snapshots that one restore goes through.
+/// Maximum number of snapshots that one restore goes through.
 pub(super) const MAX_LAYERS: usize = ZERO as usize - 1;
 
 /// Layers, the newest first, and which of them has each page.

@@ -2,7 +2,7 @@
 
 use super::{StateError, StateReader, StateVersions, StateWriter};
 
-/// Most parts of a saved state.
+/// Maximum number of parts of a saved state.
 const MAX_SECTIONS: u32 = 256;
 /// Longest name of a part.
 const MAX_NAME_BYTES: usize = 256;

@@ -41,7 +41,7 @@ pub trait VirtioDevice: Send {
     /// [`FEATURE_EVENT_INDEX`] included if it wants them.
     fn features(&self) -> u64;
 
-    /// Most descriptors of each of its queues, powers of two.
+    /// Maximum number of descriptors of each of its queues, powers of two.
     fn queue_sizes(&self) -> &[u16];
 
     /// Whether the driver may use the device with these features.

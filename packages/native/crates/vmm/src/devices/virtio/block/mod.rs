@@ -51,9 +51,9 @@ const MAX_SEGMENTS: u32 = QUEUE_SIZE as u32 - 2;
 const MAX_SEGMENT_BYTES: u32 = 64 * 1024;
 /// Maximum bytes that one request transfers.
 const MAX_DATA_BYTES: u64 = MAX_SEGMENTS as u64 * MAX_SEGMENT_BYTES as u64;
-/// Most stretches of one request to discard or to zero.
+/// Maximum number of ranges of one request to discard or to zero.
 const MAX_STRETCHES: u32 = 16;
-/// Most sectors of such a stretch: 2 GiB.
+/// Maximum number of sectors of such a range: 2 GiB.
 const MAX_STRETCH_SECTORS: u32 = 1 << 22;
 /// log2 of the sectors that are written without reading first.
 const PAGE_SECTORS_LOG2: u8 = 3;
