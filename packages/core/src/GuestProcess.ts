@@ -52,8 +52,8 @@ export interface ProcessExit {
  * *Back-pressure.* The host holds at most `windowBytes`; a command that writes more waits in its own `write`. A wait that can only end
  * once unread output is read fails with `OutputUnread`; drain output that you do not need (`Stream.runDrain`).
  *
- * *Clones.* A fork or a restored machine has the command as well, as it has all that was captured, and it goes on there; but this is
- * not a handle on it. What it says there is dropped, so it waits for no reader.
+ * *Clones.* A fork or a restored machine also has the command, which continues there, but this is not a handle on it. Its output
+ * there is dropped, so it waits for no reader.
  *
  * Errors: `ExecError` with the reason; `MachineError` if the machine was closed.
  */

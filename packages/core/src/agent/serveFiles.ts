@@ -97,7 +97,7 @@ const optionKinds = {
 
 type FileContent = Parameters<GuestFiles["write"]>[1]
 
-/** What a path should be, where it is none. */
+/** The expectation that a path breaks; `null` if it is valid. */
 const pathProblem = (path: unknown): string | null => {
   if (path === "") return 'expected a path, found ""; the root is "/"'
   if (typeof path !== "string") return `expected a path, found ${describeValue(path)}`

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url"
 /** The platforms that `make pack` makes a package for. */
 export const prebuiltPlatforms: ReadonlyArray<string> = ["linux-x64-gnu", "linux-arm64-gnu"]
 
-/** Platforms that the core compiles for, and on which nobody has run it. */
+/** Platforms that the core compiles for, and on which it has not been run. */
 export const untestedPlatforms: ReadonlyArray<string> = ["darwin-arm64"]
 
 /** Whether a Linux has GNU's C library; others have musl. */
