@@ -6,6 +6,14 @@
 
 /** Invalid calls in a store with a snapshot called web: their exit status, and their message. */
 export const mistakes: ReadonlyArray<readonly [status: number, says: RegExp, ...args: ReadonlyArray<string>]> = [
+  [
+    2,
+    /^stillpoint: policy: expected JSON, as it begins with a brace; Unexpected end of JSON/,
+    "replay",
+    "web",
+    "--at",
+    '{"trigger":'
+  ],
   [3, /no snapshot is called wbe; did you mean web/, "inspect", "wbe", "--json"],
   [125, /did you mean web/, "exec", "wbe", "--", "true"],
   [2, /did you mean httpd/, "bake", "kit:htpd", "--json"],

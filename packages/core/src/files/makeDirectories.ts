@@ -1,7 +1,7 @@
 import { dirname } from "node:path"
 import { Effect } from "effect"
 import type { DurableFilesShape, MakeOptions } from "./DurableFilesShape.ts"
-import type { FileFault } from "./FileErrors.ts"
+import { FileFault } from "./FileErrors.ts"
 
 /**
  * Makes a directory and its missing parents, each durably; one that could not be flushed is removed again, so the next caller
@@ -13,7 +13,10 @@ export const makeDirectories = (
   options?: MakeOptions
 ): Effect.Effect<void, FileFault> =>
   Effect.gen(function* () {
-    if ((yield* files.inspect(path)) !== null) return
+    const found = yield* files.inspect(path)
+    // A link may lead to a directory; a file never does.
+    if (found?.kind === "file") return yield* new FileFault({ operation: "makeDirectory", path, code: "ENOTDIR" })
+    if (found !== null) return
     const parent = dirname(path)
     if (parent !== path) yield* makeDirectories(files, parent, options)
     if (!(yield* files.makeDirectory(path, options))) return

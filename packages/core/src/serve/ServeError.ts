@@ -31,7 +31,7 @@ const textOf = (reason: ServeReason): string => {
     case "OptionsInvalid":
       return reason.problems.join("\n")
     case "PortInUse":
-      return `${reason.address}: another program listens there already; choose a free port, or 0 for any`
+      return `${reason.address}: the port is in use; choose another, or 0 for any that is free`
     case "PortPrivileged":
       return `${reason.address}: only a privileged program may listen there; choose a port of 1024 or more, or 0 for any`
     case "AddressUnknown":

@@ -30,7 +30,10 @@ export const readMomentResult = (moment: Moment): Result.Result<Policy, MomentIn
   return Result.flatMap(
     Result.try({
       try: (): unknown => JSON.parse(moment),
-      catch: (cause) => invalid(`policy: ${String(cause)}`)
+      catch: (cause) => {
+        const found = cause instanceof Error ? cause.message : String(cause)
+        return invalid(`policy: expected JSON, as it begins with a brace; ${found}`)
+      }
     }),
     (json) => {
       const repeated = repeatedName(moment)
