@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Runs the suite of crates/kvm over a stock kernel, inside a QEMU that emulates a processor with virtualization: no host's
-# /dev/kvm is needed. Says one line for each case and, last, how many passed, failed and were skipped.
+# Runs the suites of the engine kvm that need a stock kernel, inside a QEMU that emulates a processor with virtualization: no
+# host's /dev/kvm is needed. First the engine alone (crates/kvm/examples/stock_kernel.rs), then a guest of the kit through the
+# addon (cases.ts). Says one line for each case and, last, how many passed, failed and were skipped.
 . "$(dirname "$0")/../setup/progress.sh"
 cd "$root"
 
-# Seconds that all of it may take; on two idle cores it takes one or two minutes.
+# Seconds that all of it may take; on two idle cores it takes two or three minutes.
 patience="${STILLPOINT_KVM_SECONDS:-1200}"
-# Kernels to boot, each with all cases; bzImage unpacks itself in the guest, which takes longer.
+# Which suites run.
+suites="${STILLPOINT_KVM_SUITES:-engine,addon}"
+# Kernels that the engine boots, each with all cases; bzImage unpacks itself in the guest, which takes longer.
 kernels="${STILLPOINT_KVM_KERNELS:-vmlinux}"
 
 skip() {
@@ -19,27 +22,52 @@ scripts/setup/qemu.sh --x86 --optional
 command -v qemu-system-x86_64 >/dev/null || skip "no qemu-system-x86_64 here (sudo apt-get install qemu-system-x86)"
 guests="$(scripts/kvm/guests.sh)"
 
-cargo build --workspace --example stock_kernel --locked --quiet
-program="${CARGO_TARGET_DIR:-$root/target}/debug/examples/stock_kernel"
 work="$(mktemp -d "$root/.cache/kvm-suite.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/root/suite"
-strip -o "$work/root/suite/stock_kernel" "$program"
-cp "$guests/inner.cpio" "$work/root/suite/"
-for kernel in ${kernels//,/ }; do cp "$guests/$kernel" "$work/root/suite/"; done
-# The program's libraries, where it looks for them.
-ldd "$program" | grep -o '/[^ ]*' | while read -r library; do
-  mkdir -p "$work/root$(dirname "$library")"
-  cp -L "$library" "$work/root$library"
-done
+suite="$work/root/suite"
+mkdir -p "$suite"
+: >"$suite/run"
+
+# with_libraries PROGRAMS…: the libraries of programs, where they look for them.
+with_libraries() {
+  ldd "$@" | grep -o '/[^ :]*' | sort -u | while read -r library; do
+    case "$library" in "$work"/*) continue ;; esac
+    mkdir -p "$work/root$(dirname "$library")"
+    cp -L "$library" "$work/root$library"
+  done
+}
+
+case ",$suites," in *,engine,*)
+  cargo build --workspace --example stock_kernel --locked --quiet
+  strip -o "$suite/stock_kernel" "${CARGO_TARGET_DIR:-$root/target}/debug/examples/stock_kernel"
+  with_libraries "$suite/stock_kernel"
+  cp "$guests/inner.cpio" "$suite/"
+  for kernel in ${kernels//,/ }; do
+    cp "$guests/$kernel" "$suite/"
+    echo "/suite/stock_kernel /suite/$kernel /suite/inner.cpio /tmp/$kernel" >>"$suite/run"
+  done
+  # What it has captured takes the memory of what comes after it.
+  echo 'rm -rf /tmp/*' >>"$suite/run" ;;
+esac
+case ",$suites," in *,addon,*)
+  make -s -C packages/native/agent amd64
+  scripts/setup/addon.sh
+  node --conditions=stillpoint-source --no-warnings=ExperimentalWarning scripts/kvm/build.ts "$suite/kit" >&2
+  mkdir -p "$suite/packages/native"
+  strip --strip-unneeded -o "$suite/packages/native/stillpoint.node" packages/native/stillpoint.node
+  cp "$(command -v node)" "$suite/node"
+  with_libraries "$suite/node" "$suite/packages/native/stillpoint.node"
+  echo 'mkdir /tmp/kit && /suite/node --no-warnings /suite/kit/cases.js /suite/kit/vmlinux /suite/kit/initramfs /tmp/kit' >>"$suite/run" ;;
+esac
 (cd "$work/root" && find . | LC_ALL=C sort | "$guests/busybox" cpio -o -H newc -R 0:0 2>/dev/null) >"$work/suite.cpio"
 cat "$guests/outer.cpio" "$work/suite.cpio" >"$work/initramfs"
+rm -rf "$work/root" "$work/suite.cpio"
 
 log="$root/.cache/kvm-suite.log"
 doing "a stock kernel under KVM under QEMU ($(qemu-system-x86_64 --version | sed -n '1s/.*version \([0-9.]*\).*/\1/p')); all that it says: ${log#"$root"/}"
-timeout "$patience" qemu-system-x86_64 -M q35 -accel tcg,tb-size=512 -cpu EPYC -m 1536 -smp 1 \
+timeout "$patience" qemu-system-x86_64 -M q35 -accel tcg,tb-size=512 -cpu EPYC -m 2048 -smp 1 \
   -display none -nodefaults -no-reboot -serial stdio -kernel "$guests/bzImage" -initrd "$work/initramfs" \
-  -append "console=ttyS0 quiet mitigations=off tsc=reliable panic=-1 suite.kernels=$kernels" \
+  -append "console=ttyS0 quiet mitigations=off tsc=reliable panic=-1" \
   </dev/null 2>"$work/complaints" | sed -u 's/\r//g' | tee "$log" | grep --line-buffered -E '^(ok|not ok) ' || true
 
 passed="$(grep -c '^ok ' "$log" || true)" failed="$(grep -c '^not ok ' "$log" || true)"
@@ -48,5 +76,10 @@ if ! grep -q '^outer: done' "$log"; then
   tail -n 3 "$work/complaints" >&2
   failed=$((failed + 1))
 fi
+# Each suite has said something: one that ends before its first case fails.
+for name in ${suites//,/ }; do
+  case "$name" in engine) first=a-stock-kernel-boots ;; addon) first=a-guest-of-the-kit-boots ;; *) first="(no suite $name)" ;; esac
+  grep -qE "^(not )?ok $first" "$log" || { echo "not ok the suite $name begins"; failed=$((failed + 1)); }
+done
 printf '%s passed, %s failed, 0 skipped\n' "$passed" "$failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
