@@ -59,8 +59,9 @@ export interface BootSpec {
   /** Kernel command line. */
   readonly commandLine?: string
   /**
-   * Name of the engine: `soft`, or `kvm` for x86-64 payloads on a host that has it; `auto` (currently `soft`) if absent. Unknown
-   * engines, and those that this host cannot use, are refused with the list of engines and the reasons.
+   * Name of the engine: `soft`, or `kvm` for x86-64 on a host that has it; `auto` if absent: the one that the kernel is for, as its
+   * headers say, and `soft` for a payload that says nothing. Unknown engines, and those that this host cannot use, are refused with the
+   * list of engines and the reasons.
    */
   readonly engine?: string
   /** Guest memory in MiB; 128 if absent. */

@@ -1,6 +1,9 @@
 /** The reports about this host's engines match what happens when one is named. */
 import { BootError, Vmm } from "@stillpoint/core"
 import { Effect } from "effect"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import { engines, NativeVmm } from "../src/index.ts"
 
@@ -27,6 +30,56 @@ describe("engines", () => {
       assert.instanceOf(refused, BootError)
       if (isUsable) assert.notStrictEqual(refused.reason._tag, "EngineUnknown")
       else assert.include(refused.message, detail ?? "")
+    }
+  })
+
+  it("a-kernel-of-another-platform-is-refused-before-a-boot-with-the-engine-that-starts-it", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "stillpoint-engines-"))
+    const elf = (machine: number) => {
+      const bytes = Buffer.alloc(64)
+      bytes.write("\u007fELF\u0002\u0001", "latin1")
+      bytes.writeUInt16LE(machine, 18)
+      return bytes
+    }
+    const image = (at: number, magic: string) => {
+      const bytes = Buffer.alloc(4096)
+      bytes.write(magic, at, "latin1")
+      return bytes
+    }
+    const kernels = {
+      kvm: [elf(62), image(0x202, "HdrS")],
+      soft: [elf(243), image(0x38, "RSC\u0005")]
+    }
+    const refused = async (kernel: Buffer, engine: string) => {
+      const kernelPath = join(folder, "kernel")
+      writeFileSync(kernelPath, kernel)
+      const boot = Vmm.use((vmm) => vmm.boot({ kernelPath, engine }))
+      const error = await Effect.runPromise(Effect.flip(Effect.scoped(Effect.provide(boot, NativeVmm.layer))))
+      assert.instanceOf(error, BootError)
+      return error
+    }
+    try {
+      for (const { detail, isUsable, name } of await Effect.runPromise(engines)) {
+        for (const [other, files] of Object.entries(kernels)) {
+          for (const kernel of files) {
+            const named = await refused(kernel, name)
+            const own = name === other
+            if (!isUsable) assert.strictEqual(named.reason._tag, "EngineUnknown")
+            else if (!own) {
+              assert.strictEqual(named.reason._tag, "KernelUnknown")
+              assert.include(named.message, `engine "${other}"`)
+            }
+            // Where none is named, the one that it is for says what is wrong with it, or why it cannot be used here.
+            const auto = await refused(kernel, "auto")
+            if (own && !isUsable) {
+              assert.strictEqual(auto.reason._tag, "EngineUnknown")
+              assert.include(auto.message, `${name} (not here: ${detail ?? ""})`)
+            } else if (own) assert.strictEqual(auto.message, named.message)
+          }
+        }
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
     }
   })
 })

@@ -43,7 +43,7 @@ const described = ({ board, detail, isUsable, name }: EngineReport) =>
 
 const engine = Effect.map(
   engines,
-  (all) => `loaded (${process.platform}-${process.arch}); guests are riscv64; ${all.map(described).join("; ")}`
+  (all) => `loaded (${process.platform}-${process.arch}); ${all.map(described).join("; ")}`
 )
 
 const agent = Effect.suspend(() =>

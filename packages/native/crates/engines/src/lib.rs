@@ -15,8 +15,7 @@ use stillpoint_kvm::Kvm;
 use stillpoint_soft::Soft;
 use stillpoint_vmm::engines::{EngineKind, Engines};
 
-/// Every engine that machines can name, the one that is taken unless another is named first: kernels
-/// and images that people have are for that one's board so far.
+/// Every engine that machines can name, first the one that is taken for payloads that do not say what they are for.
 pub fn engines() -> &'static Engines {
     static ENGINES: LazyLock<Engines> = LazyLock::new(|| {
         let kinds = vec![EngineKind::new(|| Box::new(Soft::new()), || Ok(()))];

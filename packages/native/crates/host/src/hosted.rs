@@ -91,7 +91,9 @@ impl Hosted {
         engines: &Engines,
         workers: &Workers,
     ) -> Result<Self, Refusal> {
-        let engine = engines.make(&config.engine).map_err(CreateError::from)?;
+        let engine = engines
+            .make_for(&config.engine, &config.kernel, config.form)
+            .map_err(CreateError::from)?;
         Ok(Self::new(Machine::new(config, engine)?, workers))
     }
 

@@ -47,6 +47,12 @@ pub trait Board: Send + Sync {
     /// The board's name in snapshots.
     fn name(&self) -> &'static str;
 
+    /// The kernel in a file that begins so, in a word or two, if its headers say that it is for this board.
+    fn kernel_here(&self, head: &[u8]) -> Option<&'static str> {
+        let _ = head;
+        None
+    }
+
     /// First guest-physical address of memory.
     fn memory_base(&self) -> u64;
 

@@ -3,10 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::board::PayloadForm;
 use crate::engine::Engine;
+use crate::loaders::Source;
 
 /// The name for the best engine that this host can use.
 pub const AUTO: &str = "auto";
+
+/// Bytes of a kernel's file that its headers are in.
+const HEAD_BYTES: usize = 4096;
 
 type Make = dyn Fn() -> Box<dyn Engine> + Send + Sync;
 
@@ -125,13 +130,45 @@ impl Engines {
         })
     }
 
-    fn listed(&self) -> String {
-        let described = self.0.iter().map(|kind| match kind.usable() {
-            Ok(()) => kind.name.clone(),
-            Err(why) => format!("{} (not here: {why})", kind.name),
-        });
-        std::iter::once(AUTO.to_owned()).chain(described).collect::<Vec<_>>().join(", ")
+    /// The engine `name` for that kernel. [`AUTO`] is the first that this host can use among those whose board the kernel
+    /// is for, as its headers say; for a payload that says nothing, the first that this host can use.
+    ///
+    /// # Errors
+    /// [`EngineUnknown`] with the names that there are, and why those that the kernel is for cannot be used.
+    pub fn make_for(
+        &self,
+        name: &str,
+        kernel: &Source,
+        form: PayloadForm,
+    ) -> Result<Box<dyn Engine>, EngineUnknown> {
+        if name != AUTO || form != PayloadForm::Recognised {
+            return self.make(name);
+        }
+        let head = kernel.head(HEAD_BYTES);
+        let fit: Vec<_> = self
+            .0
+            .iter()
+            .filter_map(|kind| Some((kind, kind.make().board().kernel_here(&head)?)))
+            .collect();
+        let Some((_, what)) = fit.first() else { return self.make(AUTO) };
+        let usable = fit.iter().find(|(kind, _)| kind.usable().is_ok());
+        usable.map(|(kind, _)| kind.make()).ok_or_else(|| EngineUnknown {
+            expected: listed(fit.iter().map(|(kind, _)| *kind)),
+            found: format!("{AUTO} for {what}"),
+        })
     }
+
+    fn listed(&self) -> String {
+        format!("{AUTO}, {}", listed(self.0.iter()))
+    }
+}
+
+fn listed<'a>(kinds: impl Iterator<Item = &'a EngineKind>) -> String {
+    let described = kinds.map(|kind| match kind.usable() {
+        Ok(()) => kind.name.clone(),
+        Err(why) => format!("{} (not here: {why})", kind.name),
+    });
+    described.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -148,6 +185,13 @@ mod tests {
         let unknown = engines.make("kvm").map(|engine| engine.name()).expect_err("not there");
         assert_eq!(unknown.expected, "auto, fake (not here: no /dev/kvm), fake");
         assert!(Engines::new(vec![lacking.clone()]).make(AUTO).is_err());
+        // A payload that does not say what it is for, and a name, are left to that.
+        let payload = Source::Bytes(Vec::new().into());
+        let of = |name| {
+            let made = engines.make_for(name, &payload, PayloadForm::Recognised);
+            made.map(|engine| engine.name())
+        };
+        assert_eq!((of(AUTO), of("kvm")), (Ok("fake"), Err(unknown)));
         let lacking = lacking.remarked(|| Some("slow".to_owned())).report();
         assert_eq!((lacking.is_usable, lacking.detail.as_deref()), (false, Some("no /dev/kvm")));
         let slow = EngineKind::new(Fake::boxed, || Ok(())).remarked(|| Some("slow".to_owned()));

@@ -89,8 +89,13 @@ impl<'a> Elf<'a> {
             return Err(LoadError::KernelUnknown {
                 expected: format!("a 64-bit little-endian ELF file for {}", named(machine)),
                 found: format!(
-                    "a {width}-bit {order}-endian ELF file for {}",
-                    named(u16_at(bytes, 18))
+                    "a {width}-bit {order}-endian ELF file for {}{}",
+                    named(u16_at(bytes, 18)),
+                    match machine_of(bytes) {
+                        Some(62) => ", which engine \"kvm\" starts",
+                        Some(243) => ", which engine \"soft\" starts",
+                        _ => "",
+                    }
                 ),
             });
         }
@@ -210,6 +215,12 @@ impl<'a> Elf<'a> {
 }
 
 /// A processor by the format's number, and by the name of those that there are boards for.
+/// Number of the processor that a 64-bit little-endian ELF file is for; `None` for anything else.
+pub fn machine_of(bytes: &[u8]) -> Option<u16> {
+    let is_elf = bytes.starts_with(&MAGIC) && bytes.len() >= HEADER_BYTES;
+    (is_elf && bytes[4] == CLASS_64 && bytes[5] == LITTLE_ENDIAN).then(|| u16_at(bytes, 18))
+}
+
 fn named(machine: u16) -> String {
     match machine {
         62 => "machine 62 (x86-64)".to_owned(),

@@ -15,7 +15,7 @@ mod root_archive;
 mod source;
 
 pub use compressed::unpack;
-pub use elf::{Elf, ElfSegment};
+pub use elf::{Elf, ElfSegment, machine_of};
 pub use error::LoadError;
 pub use place::{align_down, align_up, put};
 pub use root_archive::check_unpacks;

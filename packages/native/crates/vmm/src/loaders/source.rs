@@ -32,6 +32,22 @@ pub enum SourceError {
 }
 
 impl Source {
+    /// Its first bytes, at most `most`; none of what cannot be read.
+    pub fn head(&self, most: usize) -> Vec<u8> {
+        match self {
+            Self::Bytes(bytes) => bytes.iter().take(most).copied().collect(),
+            Self::Path(path) => {
+                let mut head = Vec::new();
+                let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+                if let (true, Ok(file)) = (is_file, File::open(path)) {
+                    // What cannot be read is told of by who reads all of it.
+                    let _ = file.take(most as u64).read_to_end(&mut head);
+                }
+                head
+            }
+        }
+    }
+
     /// The bytes, if there are at most `most`.
     ///
     /// # Errors

@@ -18,7 +18,9 @@ use crate::board::{Board, Boot, Entry, PayloadForm};
 use crate::devices::DeviceDescription;
 use crate::devices::virtio::WINDOW_BYTES;
 use crate::disks::MAX_DISKS;
-use crate::loaders::{Elf, INITRAMFS_REACH_BYTES, LoadError, align_down, check_unpacks, put};
+use crate::loaders::{
+    Elf, INITRAMFS_REACH_BYTES, LoadError, align_down, check_unpacks, machine_of, put,
+};
 use crate::memory::{GuestMemory, PAGE_BYTES};
 use image::Image;
 use kernel_takes::kernel_takes;
@@ -72,6 +74,11 @@ pub static VIRT: RiscvBoard = RiscvBoard {
 impl Board for RiscvBoard {
     fn name(&self) -> &'static str {
         "riscv"
+    }
+
+    fn kernel_here(&self, head: &[u8]) -> Option<&'static str> {
+        let is_here = Image::is_image(head) || machine_of(head) == Some(ELF_MACHINE);
+        is_here.then_some("a RISC-V kernel")
     }
 
     fn memory_base(&self) -> u64 {

@@ -6,7 +6,8 @@
 //! 0xd000_0000 entropy device, line 5             0x2f8 control port, line 3
 //! 0xd000_1000 generation, line 6                 0x3f8 console, line 4
 //! 0xd000_2000 network interface, line 7          0x064 a write of 0xfe resets
-//! 0xd001_0000 disks, from line 16 on             0x604 a write of 0x2000 switches off, of 0x20 to 0x605 too
+//! 0xd000_3000 the agent's channel, line 8        0x604 a write of 0x2000 switches off, of 0x20 to 0x605 too
+//! 0xd001_0000 disks, from line 16 on
 //! 0xfec0_0000 interrupt controllers, up to the end of the first 4 GiB
 //! ```
 //! A guest starts in 64-bit mode, with its first 4 GiB mapped to themselves. Its start-up data is in the
@@ -30,9 +31,10 @@ mod start;
 use crate::board::{Board, Boot, Entry};
 use crate::devices::DeviceDescription;
 use crate::devices::virtio::WINDOW_BYTES;
-use crate::loaders::{LoadError, align_down, check_unpacks, put};
+use crate::loaders::{LoadError, align_down, check_unpacks, machine_of, put};
 use crate::memory::{GuestMemory, PAGE_BYTES};
 use boot_parameters::BootParameters;
+use image::Image;
 use layout::{BOOT_PARAMETERS, HIGH_MEMORY, MEMORY_TOP};
 use payload::Payload;
 
@@ -64,6 +66,11 @@ impl Board for X86Board {
         "x86_64"
     }
 
+    fn kernel_here(&self, head: &[u8]) -> Option<&'static str> {
+        let is_here = Image::is_image(head) || machine_of(head) == Some(payload::ELF_MACHINE);
+        is_here.then_some("an x86-64 kernel")
+    }
+
     fn memory_base(&self) -> u64 {
         0
     }
@@ -75,6 +82,7 @@ impl Board for X86Board {
             device("serial1", "ns16550a", PORTS_BASE + 0x2f8, 3).with("port", 1),
             device("entropy", "virtio-rng", 0xd000_0000, 5),
             device("vmgenid", "vmgenid", 0xd000_1000, 6),
+            device("channel", "virtio-console", 0xd000_3000, 8),
         ]
     }
 

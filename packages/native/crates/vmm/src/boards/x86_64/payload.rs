@@ -7,7 +7,7 @@ use crate::loaders::{Elf, LoadError, put};
 use crate::memory::GuestMemory;
 
 /// The format's number for x86-64.
-const ELF_MACHINE: u16 = 62;
+pub(super) const ELF_MACHINE: u16 = 62;
 /// The owner of the notes in the files of Linux kernels.
 const NOTES_OF_LINUX: &[u8] = b"Linux";
 
