@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the suites of the engine kvm that need a stock kernel, inside a QEMU that emulates a processor with virtualization: no
-# host's /dev/kvm is needed. First the engine alone (crates/kvm/examples/stock_kernel.rs), then a guest of the kit through the
-# addon (cases.ts). Says one line for each case and, last, how many passed, failed and were skipped.
+# host's /dev/kvm is needed. First the engine alone (crates/kvm/examples/stock_kernel.rs), then a guest of an amd64 image through
+# the addon (cases.ts). Says one line for each case and, last, how many passed, failed and were skipped.
 . "$(dirname "$0")/../setup/progress.sh"
 cd "$root"
 
@@ -57,7 +57,7 @@ case ",$suites," in *,addon,*)
   strip --strip-unneeded -o "$suite/packages/native/stillpoint.node" packages/native/stillpoint.node
   cp "$(command -v node)" "$suite/node"
   with_libraries "$suite/node" "$suite/packages/native/stillpoint.node"
-  echo 'mkdir /tmp/kit && /suite/node --no-warnings /suite/kit/cases.js /suite/kit/vmlinux /suite/kit/initramfs /tmp/kit' >>"$suite/run" ;;
+  echo 'mkdir /tmp/kit && /suite/node --no-warnings /suite/kit/cases.js /suite/kit/guest.json /tmp/kit' >>"$suite/run" ;;
 esac
 (cd "$work/root" && find . | LC_ALL=C sort | "$guests/busybox" cpio -o -H newc -R 0:0 2>/dev/null) >"$work/suite.cpio"
 cat "$guests/outer.cpio" "$work/suite.cpio" >"$work/initramfs"
@@ -78,7 +78,7 @@ if ! grep -q '^outer: done' "$log"; then
 fi
 # Each suite has said something: one that ends before its first case fails.
 for name in ${suites//,/ }; do
-  case "$name" in engine) first=a-stock-kernel-boots ;; addon) first=a-guest-of-the-kit-boots ;; *) first="(no suite $name)" ;; esac
+  case "$name" in engine) first=a-stock-kernel-boots ;; addon) first=an-amd64-image-boots ;; *) first="(no suite $name)" ;; esac
   grep -qE "^(not )?ok $first" "$log" || { echo "not ok the suite $name begins"; failed=$((failed + 1)); }
 done
 printf '%s passed, %s failed, 0 skipped\n' "$passed" "$failed"
