@@ -147,6 +147,15 @@ const commandsAndFiles = Effect.fn("commandsAndFiles")(function* (snapshot: stri
   yield* expect("read by the host", text(yield* machine.files.read("/www/index.html")), page)
 })
 
+const reaches = Effect.fn("reaches")(function* (snapshot: string) {
+  const { machine } = yield* clone(snapshot)
+  const tried = yield* machine.exec({ argv: ["probe", "reach", "/dev/ttyS1"], timeoutNanos: commandNanos })
+  const lines = text(tried.stdout).split("\n")
+  if (tried.code !== 0) for (const line of lines) console.log(`  ${line}`)
+  yield* expect("ways that are open", tried.code, 0)
+  yield* expect("ways that were tried", lines.length > 150, true)
+})
+
 const forkAndDelta = Effect.fn("forkAndDelta")(function* (snapshot: string, folder: string) {
   const { machine, snapshot: parent } = yield* clone(snapshot)
   yield* run(machine, "sh", "-c", "echo before > /tmp/mark")
@@ -194,6 +203,7 @@ const suite = Effect.fn("suite")(function* (guest: string, folder: string) {
   if (!isGood) return
   yield* report("three-gated-clones-one-elsewhere-answer-through-ports-and-are-others", threeClones(snapshot))
   yield* report("commands-and-files-go-in-and-out", commandsAndFiles(snapshot))
+  yield* report("a-command-has-no-way-to-the-agent-or-the-machine", reaches(snapshot))
   yield* report("a-fork-and-a-delta-have-what-was", forkAndDelta(snapshot, folder))
   yield* report("a-process-killed-at-its-capture-leaves-nothing-half-made", killed(snapshot, folder))
 })

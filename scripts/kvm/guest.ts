@@ -5,28 +5,34 @@
  */
 import { copyFileSync, readFileSync } from "node:fs"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { GuestKit } from "@stillpoint/kit"
 import { Images } from "@stillpoint/images"
 import { NativeAgent } from "@stillpoint/native"
 import { Effect, Layer } from "effect"
 import { type LayerEntry, writeLayout } from "../../packages/images/src/testing/ociLayout.ts"
 
+/** A program that tries every known way to the agent: `agent/test/reach.c`. */
+const probe = fileURLToPath(new URL("../../packages/native/agent/build/probe-amd64", import.meta.url))
 const page = "a page of amd64\n"
 const programs = ["sh", "cat", "echo", "hostname", "httpd", "uname", "mount"]
 
 const image = Effect.fn("image")(function* (folder: string) {
   const { busyboxPath } = yield* GuestKit.use((kit) => kit.files)
   const entries: ReadonlyArray<LayerEntry> = [
-    ...["bin/", "etc/", "tmp/", "www/"].map((path): LayerEntry => ({ path, type: "directory" })),
+    ...["bin/", "etc/", "sbin/", "tmp/", "www/"].map((path): LayerEntry => ({ path, type: "directory" })),
     { path: "bin/busybox", content: readFileSync(busyboxPath), mode: 0o755 },
     ...programs.map((name): LayerEntry => ({ path: `bin/${name}`, type: "symlink", link: "busybox" })),
+    { path: "bin/probe", content: readFileSync(probe), mode: 0o755 },
     { path: "etc/passwd", content: "root:x:0:0:root:/:/bin/sh\n" },
     { path: "etc/group", content: "root:x:0:\n" },
     { path: "www/index.html", content: page }
   ]
+  // What tries to get out must not fail for want of a folder that it may write to.
+  const layer = entries.map((entry) => ({ ...entry, owner: 0 }))
   const config = { Entrypoint: ["/bin/httpd", "-f", "-p", "8080", "-h", "/www"], Env: ["PATH=/bin"] }
   const platform = { os: "linux", architecture: "amd64" }
-  const layout = writeLayout(join(folder, "layout"), [{ layers: [entries], config, platform }])
+  const layout = writeLayout(join(folder, "layout"), [{ layers: [layer], config, platform }])
   return yield* Images.use((images) => images.resolve(`oci:${layout}`, { platform: "linux/amd64" }))
 })
 
