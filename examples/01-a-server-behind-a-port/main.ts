@@ -58,7 +58,8 @@ const program = Effect.gen(function* () {
     await mkdir(dirname(values.out), { recursive: true })
     await writeFile(values.out, page)
   })
-  say(`\nThe boot, the moment and the restores as one page: ${values.out}`)
+  say("\nSkipped: nothing.")
+  say(`The boot, the moment and the restores as one page: ${values.out}`)
   if (values.json === true) say(JSON.stringify({ capture, bootMillis, clones, report: values.out }))
 })
 

@@ -162,6 +162,20 @@ describe("the command line", () => {
     assert.match(swapped.stderr, /--require-key: expected a public Ed25519 key in PEM, found a PRIVATE KEY/)
   })
 
+  it("a-bake-stores-only-what-a-command-succeeds-in-and-has-its-working-set-then", async () => {
+    const bakeWith = (command: string, at: string) =>
+      run("bake", "kit:httpd", "--at", at, "--name", "tried", "--validate", command, "--json")
+    const refused = await bakeWith("echo no >&2; exit 3", "pre-exec")
+    assert.strictEqual(refused.status, 1)
+    assert.match(refused.stderr, /exit.* 3/)
+    assert.strictEqual((await run("inspect", "tried")).status, 3)
+    const stored = await bakeWith("wget -q -O - http://127.0.0.1:8080/", "listener:8080")
+    assert.strictEqual(stored.status, 0, stored.stderr)
+    await good("report", "tried", "--out", "tried.html")
+    assert.match(readFileSync(join(folder, "tried.html"), "utf8"), /[\d,]+ pages \([\d.]+ MiB\)/)
+    await good("rm", "tried")
+  })
+
   it("the-report-is-one-page-that-loads-nothing-of-a-snapshot-of-its-run-and-of-a-recording", async () => {
     await good("exec", "web", "--", "true")
     await good("report", "web", "--out", "report.html")

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
 import { publishSample } from "../testing/sampleSnapshots.ts"
-import { keepSample, run, type Services } from "../testing/sampleStore.ts"
+import { home, keepSample, run, type Services } from "../testing/sampleStore.ts"
 import { Snapshots } from "./Snapshots.ts"
 
 describe("what is known of a snapshot of the store", () => {
@@ -138,6 +138,19 @@ describe("what is known of a snapshot of the store", () => {
       assert.deepStrictEqual(
         left.map(({ names: own }) => own),
         [["stays"]]
+      )
+    })
+  )
+
+  it.live("a-file-in-the-place-of-a-store-is-no-store-without-snapshots", () =>
+    Effect.gen(function* () {
+      const files = new MemoryFiles()
+      yield* files.shape.makeDirectory("/data")
+      yield* files.shape.write(home, new Uint8Array(1))
+      const answered = yield* run(files, Effect.result(Snapshots.use(({ list }) => list)))
+      assert.strictEqual(
+        Result.isFailure(answered) && answered.failure.message,
+        `${home}: expected the folder of a store, found a file`
       )
     })
   )

@@ -10,6 +10,7 @@
 import { join } from "node:path"
 import { Effect, Result, Schema } from "effect"
 import type { DurableFilesShape } from "../files/DurableFiles.ts"
+import { FileUnfit } from "../files/FileErrors.ts"
 import { replaceFile } from "../files/replaceFile.ts"
 import { parseBoundedJson } from "../internal/boundedJson.ts"
 import { Sha256 } from "../snapshot/Manifest.ts"
@@ -39,7 +40,12 @@ const Record = Schema.Struct({
 /** The names of the store in a directory; none where there is no record. */
 export const readNames = Effect.fnUntraced(function* (files: DurableFilesShape, home: string) {
   const path = join(home, recordName)
-  if ((yield* files.inspect(path)) === null) return new Map() as Names
+  if ((yield* files.inspect(path)) === null) {
+    // Not an empty store, but no store at all.
+    if ((yield* files.inspect(home))?.kind === "file")
+      return yield* new FileUnfit({ path: home, expected: "the folder of a store", found: "a file" })
+    return new Map() as Names
+  }
   const unreadable = (why: string) => new NamesUnreadable({ path, why })
   const parsed = parseBoundedJson(new TextDecoder().decode(yield* files.read(path, mostBytes)))
   if (Result.isFailure(parsed)) return yield* unreadable(parsed.failure)

@@ -6,7 +6,7 @@
 import { assembleTimeline, codeOf, decodeTimelineStream, FileFault, openRegular } from "@stillpoint/core"
 import { Effect, Stream } from "effect"
 
-/** The bytes of a file as they are read, until the scope closes, and its permissions. */
+/** The bytes of a file as they are read, until the scope closes, its permissions and its size. */
 export const hostFile = (path: string) =>
   Effect.gen(function* () {
     const failed = (cause: unknown) => new FileFault({ operation: "read", path, code: codeOf(cause) })
@@ -20,6 +20,7 @@ export const hostFile = (path: string) =>
     )
     return {
       mode: found.mode & 0o777,
+      sizeBytes: found.size,
       content: Stream.fromAsyncIterable(handle.createReadStream({ autoClose: false }), failed)
     }
   })

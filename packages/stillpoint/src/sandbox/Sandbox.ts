@@ -26,7 +26,7 @@ import {
   type StoredSnapshot
 } from "@stillpoint/core"
 import { Effect, Exit, Schema, Scope } from "effect"
-import { type BakeOptions, bakedOnce } from "./bake.ts"
+import { type BakeOptions, bakedOnce, commandOf } from "./bake.ts"
 import { checkedOptions, isFree, SnapshotName } from "./checkedOptions.ts"
 import { disksIn } from "./imageSpec.ts"
 import { keptRestore } from "./restoreLog.ts"
@@ -78,13 +78,6 @@ const Naming = Schema.Struct({
 })
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
-
-const specOf = (command: ReadonlyArray<string> | string | ExecSpec): ExecSpec =>
-  typeof command === "string"
-    ? { argv: ["/bin/sh", "-c", command] }
-    : Array.isArray(command)
-      ? { argv: command as ReadonlyArray<string> }
-      : (command as ExecSpec)
 
 /**
  * A sandbox: a restored guest with a unique identity, which ends with its scope.
@@ -167,7 +160,7 @@ export class Sandbox {
 
   /** Runs a command to its end: a line for the guest's shell, a list of arguments, or an {@link ExecSpec}. */
   exec(command: ReadonlyArray<string> | string | ExecSpec) {
-    return Effect.map(this.machine.exec(specOf(command)), ({ stderr, stdout, ...ended }): CommandResult => ({
+    return Effect.map(this.machine.exec(commandOf(command)), ({ stderr, stdout, ...ended }): CommandResult => ({
       ...ended,
       stdout: textOf(stdout),
       stderr: textOf(stderr)

@@ -3,7 +3,16 @@
  *
  * @module
  */
-import { bootSpecJson, explain, type Firing, Pipeline, type Snapshot, sha256, Snapshots } from "@stillpoint/core"
+import {
+  bootSpecJson,
+  type ExecSpec,
+  explain,
+  type Firing,
+  Pipeline,
+  type Snapshot,
+  sha256,
+  Snapshots
+} from "@stillpoint/core"
 import type { Policy } from "@stillpoint/triggers"
 import { Effect } from "effect"
 import { type ImageOptions, imageSpec } from "./imageSpec.ts"
@@ -18,7 +27,20 @@ export interface BakeOptions extends ImageOptions {
   readonly name?: string
   /** Take the name from the snapshot that has it. */
   readonly replace?: boolean
+  /**
+   * A command, by `sh` if it is one text, that must exit with code 0 in a clone before the snapshot is stored. The pages that the
+   * clone touched are recorded as the snapshot's working set.
+   */
+  readonly validate?: string | ReadonlyArray<string>
 }
+
+/** A command as users write it: a text is run by `sh`. */
+export const commandOf = (command: ReadonlyArray<string> | string | ExecSpec): ExecSpec =>
+  typeof command === "string"
+    ? { argv: ["/bin/sh", "-c", command] }
+    : Array.isArray(command)
+      ? { argv: command as ReadonlyArray<string> }
+      : (command as ExecSpec)
 
 /** The result of a bake. */
 export interface Baked {
@@ -64,16 +86,16 @@ type Booted = Effect.Success<ReturnType<typeof imageSpec>>
 export const bakeSpec = Effect.fn("bakeSpec")(function* (
   { keep, spec }: Booted,
   policy: Policy,
-  naming: Pick<BakeOptions, "name" | "replace">
+  { name, replace, validate }: Pick<BakeOptions, "name" | "replace" | "validate">
 ) {
   const snapshots = yield* Snapshots
-  const { name, replace } = naming
   // Checked before the boot, and again under the lock when the name is set.
   if (name !== undefined && replace !== true) yield* isFree(name)
   return yield* Effect.scoped(
     Effect.gen(function* () {
       const target = yield* snapshots.draft
-      const { value } = yield* Pipeline.run(spec, { name: "bake", policy, target })
+      const probe = validate === undefined ? {} : { validate: Pipeline.execProbe(commandOf(validate)) }
+      const { value } = yield* Pipeline.run(spec, { name: "bake", policy, target, ...probe })
       const kept = yield* snapshots.keep(target, name, replace === undefined ? {} : { replace })
       yield* keep
       const { firing, pauseNanos, snapshot, storedBytes } = value
@@ -102,23 +124,26 @@ export const bake = Effect.fn("bake")(function* (options: BakeOptions) {
 /** The prefix of the names of snapshots that are baked again on demand. */
 export const cacheRepository = "cache"
 
-/** The name under which a snapshot of this very guest, captured by this very policy, is found again. */
-const cacheName = ({ spec }: Booted, policy: Policy): string =>
-  `${cacheRepository}:${sha256(JSON.stringify([bootSpecJson(spec), policy.description])).slice(0, 32)}`
+/** The name under which a snapshot of this very guest, captured by this very policy and validated so, is found again. */
+const cacheName = ({ spec }: Booted, policy: Policy, validate: BakeOptions["validate"]): string => {
+  const validated = validate === undefined ? [] : [commandOf(validate)]
+  const key = JSON.stringify([bootSpecJson(spec), policy.description, ...validated])
+  return `${cacheRepository}:${sha256(key).slice(0, 32)}`
+}
 
 /** A snapshot of an image at a moment, taken from the store if it was baked before. */
 export const bakedOnce = Effect.fn("bakedOnce")(function* (options: BakeOptions) {
   const policy = yield* checkedBake("sandbox", options)
   const booted = yield* imageSpec(options)
   const snapshots = yield* Snapshots
-  const cached = cacheName(booted, policy)
-  const { name, replace } = options
+  const { name, replace, validate } = options
+  const cached = cacheName(booted, policy, validate)
   const found = yield* Effect.option(snapshots.get(cached))
   yield* booted.keep
   // A snapshot that cannot be opened any more is baked again.
   if (found._tag === "None") {
     if (name !== undefined && replace !== true) yield* isFree(name)
-    yield* bakeSpec(booted, policy, { name: cached, replace: true })
+    yield* bakeSpec(booted, policy, { name: cached, replace: true, ...(validate === undefined ? {} : { validate }) })
   }
   if (name !== undefined) yield* snapshots.tag(cached, name, replace === undefined ? {} : { replace })
   const snapshot: Snapshot = yield* snapshots.get(cached)

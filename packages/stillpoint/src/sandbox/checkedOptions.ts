@@ -74,7 +74,8 @@ const BakeData = Schema.Struct({
   ...imageFields,
   captureAt: Schema.optional(Schema.Unknown),
   name: Schema.optional(SnapshotName),
-  replace: Schema.optional(Schema.Boolean)
+  replace: Schema.optional(Schema.Boolean),
+  validate: Schema.optional(Schema.Union([Path, argv]))
 })
 
 /** An option of a value that may not be an object. */

@@ -24,12 +24,25 @@ export const bakeCommand = Command.make(
     workload,
     name: Flag.String("name").pipe(Flag.withDescription("Name for the snapshot: NAME or NAME:TAG"), Flag.optional),
     replace,
+    validate: Flag.String("validate").pipe(
+      Flag.withDescription(
+        "A command, run by sh in a clone, that must succeed before the snapshot is stored; the report then has its working set"
+      ),
+      Flag.optional
+    ),
     signKey,
     json
   },
-  ({ json, name, replace, signKey, ...asked }) =>
+  ({ json, name, replace, signKey, validate, ...asked }) =>
     baking(asked).pipe(
-      Effect.flatMap((options) => bake({ ...options, replace, ...(Option.isSome(name) ? { name: name.value } : {}) })),
+      Effect.flatMap((options) =>
+        bake({
+          ...options,
+          replace,
+          ...(Option.isSome(name) ? { name: name.value } : {}),
+          ...(Option.isSome(validate) ? { validate: validate.value } : {})
+        })
+      ),
       Effect.provide(progress(json)),
       Effect.tap((baked) =>
         answer(json, baked, [
@@ -46,6 +59,10 @@ export const bakeCommand = Command.make(
     {
       command: "stillpoint bake kit:httpd --at 'listener:8080 & calm 20ms | after 10s' --name web",
       description: "A web server, captured once it listens and has gone quiet"
+    },
+    {
+      command: "stillpoint bake kit:httpd --name web --validate 'wget -q -O - http://127.0.0.1:8080/'",
+      description: "Stored only if a clone of it answers"
     },
     {
       command: "stillpoint bake oci:./layout:latest --at pre-exec --name job",

@@ -5,10 +5,11 @@
  */
 import { stat } from "node:fs/promises"
 import { basename, join, resolve } from "node:path"
-import { type FileFault, writeWhole } from "@stillpoint/core"
+import { type FileFault, type GuestFiles, writeWhole } from "@stillpoint/core"
 import { Effect, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { mebibytes } from "../../report/mebibytes.ts"
+import { LongWorkListener } from "../../sandbox/LongWork.ts"
 import { Sandbox } from "../../sandbox/Sandbox.ts"
 import { ArgumentInvalid } from "../ArgumentInvalid.ts"
 import { answer, note, write } from "../Output.ts"
@@ -30,8 +31,28 @@ const readPlace = (text: string): string | GuestPath => {
   return reference === undefined || path === undefined ? text : { reference, path }
 }
 
+/** A copy that reports how far it is. */
+const told = <E>(content: Stream.Stream<Uint8Array, E>, what: string, totalBytes: number) =>
+  Effect.map(LongWorkListener, (listener) => {
+    let doneBytes = 0
+    const tell = (bytes: Uint8Array) =>
+      Effect.sync(() => {
+        doneBytes += bytes.byteLength
+        listener({ what, doneBytes, totalBytes })
+      })
+    return Stream.tap(content, tell)
+  })
+
+/** 0 where it cannot be told; reading it says why. */
+const sizeIn = (files: GuestFiles, path: string) =>
+  Effect.orElseSucceed(
+    Effect.map(files.stat(path), ({ sizeBytes }) => sizeBytes),
+    () => 0
+  )
+
 const copyOut = Effect.fnUntraced(function* ({ path, reference }: GuestPath, to: string, json: boolean) {
-  const content = (yield* Sandbox.of(reference)).files.stream(path)
+  const { files } = yield* Sandbox.of(reference)
+  const content = yield* told(files.stream(path), path, yield* sizeIn(files, path))
   if (to === "-") return yield* Stream.runForEach(content, (bytes) => write(process.stdout, bytes))
   const isDirectory = yield* Effect.promise(() =>
     stat(to).then(
@@ -50,12 +71,12 @@ const copyIn = Effect.fnUntraced(function* (
   name: string,
   { json, replace }: { readonly json: boolean; readonly replace: boolean }
 ) {
-  const { content, mode } = yield* hostFile(from)
+  const { content, mode, sizeBytes } = yield* hostFile(from)
   const target = path.endsWith("/") ? path + basename(from) : path
   const sandbox = yield* Sandbox.of(reference)
   let failure: FileFault | undefined
   // The guest's side takes failures of the guest's alone; one of the host's ends the copy by its own name.
-  const passed = content.pipe(
+  const passed = (yield* told(content, from, sizeBytes)).pipe(
     Stream.catch((error) => {
       failure = error
       return Stream.empty
@@ -105,7 +126,7 @@ export const cpCommand = Command.make(
         expected: "SNAPSHOT:/PATH on one side and a file on the host on the other",
         found: `${from} and ${to}`
       })
-    }).pipe(Effect.scoped, sandboxesWith({ requireKey, signKey }))
+    }).pipe(Effect.scoped, sandboxesWith({ json, requireKey, signKey }))
 ).pipe(
   Command.withDescription("Copy a file out of a snapshot, or into a new one made from it"),
   Command.withExamples([

@@ -24,5 +24,5 @@ export const verifyCommand = Command.make(
       yield* answer(json, { snapshot: found.digest, ok: true, storedBytes: found.storedBytes }, [
         `${reference}: ok, ${mebibytes(found.storedBytes)} read and verified against ${found.digest.slice(0, 12)}`
       ])
-    }).pipe(sandboxesWith({ requireKey }))
+    }).pipe(sandboxesWith({ json, requireKey }))
 ).pipe(Command.withDescription("Verify every byte of a snapshot"))
