@@ -34,6 +34,12 @@ describe("a path of an operation on files", () => {
           Effect.map(Effect.flip(operation(toldAgent().files, path as string)), ({ message }) => message)
         assert.strictEqual(yield* said(""), 'files: expected a path, found ""; the root is "/"')
         assert.strictEqual(yield* said("a\0b"), 'files: expected a path without zero bytes, found "a\\u0000b"')
+        for (const half of ["/tmp/\ud800", "/tmp/\udc00a", "\udc00\ud800"]) {
+          assert.strictEqual(
+            yield* said(half),
+            `files: expected a path of whole characters, found ${JSON.stringify(half)}`
+          )
+        }
         assert.match(yield* said(5), /^files: expected a path, found 5/)
       })
     )

@@ -101,7 +101,9 @@ type FileContent = Parameters<GuestFiles["write"]>[1]
 const pathProblem = (path: unknown): string | null => {
   if (path === "") return 'expected a path, found ""; the root is "/"'
   if (typeof path !== "string") return `expected a path, found ${describeValue(path)}`
-  return path.includes("\0") ? `expected a path without zero bytes, found ${JSON.stringify(path)}` : null
+  if (path.includes("\0")) return `expected a path without zero bytes, found ${JSON.stringify(path)}`
+  // Half of a character would reach the guest as another one, and so name another file.
+  return path.isWellFormed() ? null : `expected a path of whole characters, found ${JSON.stringify(path)}`
 }
 
 /** The files behind commands that are started so. */

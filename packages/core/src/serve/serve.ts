@@ -17,6 +17,7 @@ import {
 } from "node:http"
 import { createServer, isIP, type Server, type Socket } from "node:net"
 import { Cause, Duration, Effect, Exit, type Fiber, FiberSet } from "effect"
+import { listenAddressProblem } from "../listenAddress.ts"
 import {
   countProblems,
   durationProblems,
@@ -116,6 +117,11 @@ const poolOptionProblems = (pool: ServeOptions["pool"]): ReadonlyArray<string> =
   ]
 }
 
+const hostProblems = (host: unknown): ReadonlyArray<string> => {
+  const problem = host === undefined ? null : listenAddressProblem(host)
+  return problem === null ? [] : [`serve.host: ${problem}`]
+}
+
 const serveProblems = (options: ServeOptions): ReadonlyArray<string> => {
   if (!isRecord(options)) return kindProblems("serve", options, "the options of serving", isRecord)
   return [
@@ -123,12 +129,7 @@ const serveProblems = (options: ServeOptions): ReadonlyArray<string> => {
     ...poolOptionProblems(options.pool),
     ...portProblems("serve.guestPort", options.guestPort, 1, "required"),
     ...portProblems("serve.hostPort", options.hostPort, 0),
-    ...kindProblems(
-      "serve.host",
-      options.host,
-      "an IP address of this host's",
-      orAbsent((found) => typeof found === "string" && isIP(found) !== 0)
-    ),
+    ...hostProblems(options.host),
     ...kindProblems(
       "serve.per",
       options.per,
@@ -151,8 +152,6 @@ const listenReason = (error: NodeJS.ErrnoException, address: string): ServeReaso
     case "EACCES":
       return { _tag: "PortPrivileged", address }
     case "EADDRNOTAVAIL":
-    // One of a link, without its interface.
-    case "EINVAL":
       return { _tag: "AddressUnknown", address }
     default:
       return { _tag: "HostRefused", address, message: error.message }
