@@ -96,6 +96,7 @@ export const passRequest = (
   Effect.callback<ServedHow>((resume) => {
     if (response.destroyed) return resume(Effect.succeed({ _tag: "ClientReset" }))
     let how: ServedHow | null = null
+    let isAnswered = false
     const fail = (because: ServedHow, status: number, text: string): void => {
       if (how !== null) return
       how = because
@@ -103,6 +104,7 @@ export const passRequest = (
       asked.destroy()
     }
     const failed = (error: NodeJS.ErrnoException): void => {
+      if (isAnswered) return
       // The error of Node's parser for an unreadable answer.
       if (error.code?.startsWith("HPE_") !== true)
         return fail({ _tag: "GuestReset" }, 502, "the guest reset the connection, or does not listen")
@@ -121,9 +123,24 @@ export const passRequest = (
       agent: false
     })
     asked.on("response", (answered) => {
-      response.writeHead(answered.statusCode ?? 502, answered.statusMessage, passedOn(answered))
-      answered.on("data", (bytes: Buffer) => (passed.fromGuest += bytes.length))
+      const status = answered.statusCode ?? 502
+      const writeHead = (): void => {
+        if (!response.headersSent) response.writeHead(status, answered.statusMessage, passedOn(answered))
+      }
       answered.on("error", failed)
+      if (request.method === "HEAD" || status === 204 || status === 304) {
+        // There is no body (RFC 9112, 6.3): one that the guest sends nevertheless is dropped.
+        isAnswered = true
+        writeHead()
+        response.end()
+        return
+      }
+      // Not before: an answer may turn out to be invalid.
+      answered.on("data", (bytes: Buffer) => {
+        writeHead()
+        passed.fromGuest += bytes.length
+      })
+      answered.on("end", writeHead)
       answered.pipe(response)
     })
     asked.on("error", failed)

@@ -466,6 +466,57 @@ describe("served clones", () => {
     ).pipe(Effect.provide(host({ ports: portsOf(page) })))
   )
 
+  it.live("an-answer-without-a-body-is-passed-on-whatever-its-guest-sends-after-it", () =>
+    Effect.gen(function* () {
+      const { all, onServed } = told()
+      const said: Array<string> = []
+      for (const [method, status] of [
+        ["HEAD", "200 OK"],
+        ["GET", "204 No Content"],
+        ["GET", "304 Not Modified"],
+        // Nothing of it was sent yet.
+        ["GET", "200 OK"]
+      ]) {
+        const guest: Guest = (client) =>
+          void client.once("data", () =>
+            client.end(`HTTP/1.1 ${status}\r\nX-Of: guest\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhello`)
+          )
+        const asking = Effect.gen(function* () {
+          const served = yield* serving({ per: "request", onServed })
+          const { text } = yield* say(served, `${method} / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
+          yield* until(Effect.map(served.stats, ({ open }) => open === 0))
+          said.push(`${text.slice(9, 12)} ${/x-of: guest/i.test(text)} ${text.includes("hello")}`)
+        })
+        yield* Effect.scoped(asking).pipe(Effect.provide(host({ ports: portsOf(guest) }), { local: true }))
+      }
+      assert.deepStrictEqual(said, ["200 true false", "204 true false", "304 true false", "502 false false"])
+      assert.deepStrictEqual(
+        all.map(({ how }) => how._tag),
+        ["Ended", "Ended", "Ended", "AnswerInvalid"]
+      )
+    })
+  )
+
+  it.live("a-client-that-sends-many-requests-at-once-has-one-of-them-open", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const served = yield* serving({ per: "request", maxOpen: 2, pool: { ready: 2 } })
+        const flood = yield* Effect.acquireRelease(
+          Effect.sync(() => connect(served.hostPort, served.host)),
+          (client) => Effect.sync(() => void client.resetAndDestroy())
+        )
+        flood.on("error", () => undefined)
+        for (let times = 0; times < 20; times++) flood.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2000))
+        yield* until(Effect.map(served.stats, ({ open }) => open > 0))
+        for (let times = 0; times < 3; times++) {
+          assert.strictEqual((yield* ask(served)).status, 200)
+          // One of each, and those that have been answered and are not yet counted as served.
+          assert.isAtMost((yield* served.stats).open, 6)
+        }
+      })
+    ).pipe(Effect.provide(host({ ports: portsOf(page) })))
+  )
+
   it.live("more-connections-than-may-be-are-turned-away", () =>
     Effect.scoped(
       Effect.gen(function* () {

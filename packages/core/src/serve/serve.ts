@@ -9,12 +9,7 @@
  *
  * @module
  */
-import {
-  createServer as createHttpServer,
-  type IncomingMessage,
-  Server as HttpServer,
-  type ServerResponse
-} from "node:http"
+import { type IncomingMessage, Server as HttpServer, type ServerResponse } from "node:http"
 import { createServer, isIP, type Server, type Socket } from "node:net"
 import { Cause, Duration, Effect, Exit, type Fiber, FiberSet } from "effect"
 import { listenAddressProblem } from "../listenAddress.ts"
@@ -30,6 +25,7 @@ import {
 } from "../optionProblems.ts"
 import { type ClonePool, type ClonePoolOptions, makeClonePool, poolProblems } from "../pool/ClonePool.ts"
 import { type Lease, makeLeases } from "./leases.ts"
+import { makeHttpServer } from "./oneAtATime.ts"
 import { answer, isUnread, type Passed, passConnection, passRequest } from "./passing.ts"
 import { type ServedHow, ServeError, type ServeReason } from "./ServeError.ts"
 
@@ -47,7 +43,10 @@ export interface ServeOptions {
   readonly hostPort?: number
   /** Number of connections or requests that a clone serves, one after another, before it is replaced; 1 if absent. */
   readonly servesPerClone?: number
-  /** Maximum number of client connections at once; 1,024 if absent. Further ones are closed at once and counted as `turnedAway`. */
+  /**
+   * Maximum number of client connections at once; 1,024 if absent. Further ones are closed at once and counted as `turnedAway`.
+   * A connection has one request at a time: those that it sends meanwhile wait in its client.
+   */
   readonly maxOpen?: number
   /**
    * Host time after which a connection or request without any traffic is given up, also one that sends nothing, half of a
@@ -315,30 +314,6 @@ export const serve = Effect.fn("serve")(function* (options: ServeOptions) {
     })
   } satisfies ServedClones
 })
-
-/** Milliseconds for which Node keeps a connection on which no further request comes. */
-const keptMillis = 5_000
-
-/**
- * A server that gives up clients that do not send a request's header in that time; the code that answers times the connections.
- */
-const makeHttpServer = (
-  idleMillis: number,
-  onRequest: (request: IncomingMessage, response: ServerResponse) => void
-): HttpServer => {
-  const server = createHttpServer(
-    {
-      // The duration of a body is not limited while it arrives.
-      requestTimeout: 0,
-      headersTimeout: idleMillis,
-      connectionsCheckingInterval: Math.min(idleMillis, 30_000),
-      keepAliveTimeout: Math.min(idleMillis, keptMillis)
-    },
-    onRequest
-  )
-  server.timeout = idleMillis
-  return server
-}
 
 const clientReset: ServedHow = { _tag: "ClientReset" }
 
