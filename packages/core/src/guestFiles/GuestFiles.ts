@@ -79,7 +79,7 @@ export type GuestFileFailure = GuestFileError | ExecError | MachineError
  * `NotAFile`, without being opened.
  *
  * A clone that is made while an operation runs does not continue it: its guest ends the operation before the clone's gate opens, and
- * nothing of it is left there.
+ * nothing of it is left there, except what an `unpack` with `merge`, a `mkdir` with `parents` or a recursive `remove` had done by then.
  */
 export interface GuestFiles {
   /** The content of a file, from byte `offset` on, as it comes. */

@@ -30,6 +30,9 @@ static const uint64_t GRACE_NANOS = 50000000;
 /* Maximum wait for file operations that were killed because their callers are elsewhere. */
 static const uint64_t LEAVE_NANOS = 1000000000;
 
+/* Maximum wait for the removal of what they had made by then: it may be a large tree. */
+static const uint64_t REMOVAL_NANOS = 10000000000;
+
 enum { OUT = 1, ERR = 2 };
 
 struct stream {
@@ -391,6 +394,16 @@ static void await_end(pid_t pid, uint64_t latest)
 		exec_reaped(pid, status);
 }
 
+/* Waits until nothing holds standard error of a file operation that has ended: what removes its leftovers does. */
+static void await_removal(struct command *command, uint64_t latest)
+{
+	for (uint64_t now; command->err.watch.fd >= 0 && (now = monotonic_nanos()) < latest;) {
+		struct pollfd held = { .fd = command->err.watch.fd, .events = POLLIN };
+		if (poll(&held, 1, (int)((latest - now) / 1000000) + 1) > 0)
+			drain(command);
+	}
+}
+
 void exec_callers_left(void)
 {
 	uint64_t latest = monotonic_nanos() + LEAVE_NANOS;
@@ -406,6 +419,12 @@ void exec_callers_left(void)
 			widen(command, 0);
 		if (command->state == RUNNING && command->is_file_service)
 			await_end(command->pid, latest);
+	}
+	latest = monotonic_nanos() + REMOVAL_NANOS;
+	for (int i = 0; i < COMMANDS_MAX; i++) {
+		struct command *command = &commands[i];
+		if (command->state != FREE && command->state != RUNNING && command->is_file_service)
+			await_removal(command, latest);
 	}
 }
 

@@ -38,7 +38,7 @@ void exec_input(uint32_t id, struct slice input, bool close_input);
 
 /*
  * The callers of the commands so far are in another machine, of which this one is a clone. Kills the file operations, and returns
- * once they have ended, so that none changes anything that was not requested here. Other commands continue, since they may have
+ * once they have ended and what they had made is removed, so that none changes anything that was not requested here. Other commands continue, since they may have
  * been captured on purpose; their output is dropped, so that none waits for a reader.
  */
 void exec_callers_left(void);

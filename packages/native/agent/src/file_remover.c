@@ -15,11 +15,11 @@ int start_remover(int above, const char *name)
 		return -1;
 	pid_t pid = fork();
 	if (pid == 0) {
-		/* Leaves the group that is killed, and the streams whose end is awaited. */
+		/* Leaves the group that is killed. It holds standard error open, so that the agent can await its end. */
 		setsid();
 		close(ends[1]);
-		for (int fd = 0; fd < 3; fd++)
-			close(fd);
+		close(STDIN_FILENO);
+		close(STDOUT_FILENO);
 		if (write(ends[0], &byte, 1) == 1 && read(ends[0], &byte, 1) == 0)
 			remove_tree(above, name);
 		_exit(0);

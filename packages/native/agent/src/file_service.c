@@ -46,6 +46,21 @@ static int open_file(const char *path)
 	return fd;
 }
 
+static bool ends_in_slash(const char *path)
+{
+	size_t length = strlen(path);
+
+	return length > 0 && path[length - 1] == '/';
+}
+
+/* Whether a path ends in a slash, which names a directory, and this is something else, such as a link. */
+static bool names_no_directory(const char *path, const struct place *place)
+{
+	struct stat found;
+
+	return ends_in_slash(path) && fstatat(place->folder, place->name, &found, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(found.st_mode);
+}
+
 /* Copies to the end. Returns null, or what failed, with errno set. */
 static const char *copy(int from, int to)
 {
@@ -150,11 +165,15 @@ static int write_file(const char *path, mode_t mode, bool keep_mode)
 	struct stat before;
 	int error = find_target(path, &place);
 
+	if (!error && names_no_directory(path, &place))
+		error = ENOTDIR;
 	if (error)
 		return refuse(error, "open");
 	bool exists = fstatat(place.folder, place.name, &before, AT_SYMLINK_NOFOLLOW) == 0;
 	if (exists && !S_ISREG(before.st_mode))
 		return refuse(S_ISDIR(before.st_mode) ? EISDIR : ENXIO, "open");
+	if (!exists && ends_in_slash(path))
+		return refuse(EISDIR, "open");
 	int fd = openat(place.folder, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return refused("open");
@@ -230,6 +249,8 @@ static int remove_path(const char *path, bool all)
 	struct place place;
 	int error = find_place(path, &place);
 
+	if (!error && names_no_directory(path, &place))
+		error = ENOTDIR;
 	if (error)
 		return refuse(error, "remove");
 	if (all) {
@@ -253,6 +274,9 @@ static int rename_path(const char *from, const char *to)
 
 	if (!error)
 		error = find_place(to, &target);
+	/* The source becomes what the target is to be. */
+	if (!error && (names_no_directory(from, &source) || names_no_directory(to, &source)))
+		error = ENOTDIR;
 	if (error)
 		return refuse(error, "rename");
 	return renameat(source.folder, source.name, target.folder, target.name) == 0 ? 0 : refused("rename");
@@ -263,6 +287,8 @@ static int change_mode(const char *path, mode_t mode)
 	struct place place;
 	int error = find_target(path, &place);
 
+	if (!error && names_no_directory(path, &place))
+		error = ENOTDIR;
 	if (error)
 		return refuse(error, "chmod");
 	return fchmodat(place.folder, place.name, mode, 0) == 0 ? 0 : refused("chmod");

@@ -113,6 +113,33 @@ describe("commands whose callers are in another machine", () => {
       )
     )
 
+    it.effect("what-an-unpack-had-made-is-gone-before-the-first-command-of-its-clone", () =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const machine = yield* linuxAt("AgentReady", null)
+          const scope = yield* Effect.scope
+          const forks: Array<Machine> = []
+          // So many that their removal takes longer than the beginning of a command.
+          const all = Array.from({ length: 3000 }, (_, index) => ({ path: `f${index}`, bytes: new Uint8Array([7]) }))
+          const archive = archiveOf(all, "")
+          const cut = archive.length - 16 * 1024
+          const pieces = Stream.mapEffect(Stream.fromIterable([0, cut]), (from) =>
+            from === 0
+              ? Effect.succeed(archive.subarray(0, cut))
+              : Effect.map(Effect.orDie(Scope.provide(machine.fork, scope)), (fork) => {
+                  forks.push(fork)
+                  return archive.subarray(cut)
+                })
+          )
+          yield* machine.files.unpack("/tmp/u", pieces)
+          const [fork] = forks
+          if (fork === undefined) return assert.fail("nothing was forked")
+          assert.strictEqual(yield* said(fork, "ls -A /tmp"), "")
+          assert.strictEqual(yield* said(machine, "ls /tmp/u | wc -l"), "3000\n")
+        })
+      )
+    )
+
     it.effect("other-commands-go-on-as-what-was-captured-does-and-wait-for-no-reader", () =>
       Effect.scoped(
         Effect.gen(function* () {
