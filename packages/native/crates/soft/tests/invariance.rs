@@ -10,6 +10,8 @@
 #![allow(clippy::expect_used, reason = "a test says what it expects")]
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use stillpoint_soft::Soft;
 use stillpoint_vmm::engine::{Engine, Entry, Exit, StateError};
 use stillpoint_vmm::memory::PagedMemory;
@@ -24,6 +26,15 @@ const DATA: u64 = BASE + 0x4000;
 const ROOT: u64 = BASE + 0x8000;
 const MIDDLE: u64 = BASE + 0x9000;
 const LEAVES: u64 = BASE + 0xa000;
+const SETUP: u64 = HANDLER + 0x100;
+/// Guest time that the setup takes.
+const SETUP_NANOS: u64 = 6;
+/// The interrupt controller.
+const PLIC: u32 = 0x0c00_0000;
+/// What the hart says of an interrupt that the controller brings.
+const EXTERNAL: u64 = 1 << 63 | 9;
+/// The device's interrupt.
+const SOURCE: u32 = 10;
 /// Virtual window onto all memory for user mode.
 const USER_WINDOW: u64 = 0x4000_0000;
 /// Virtual window of 4 KiB pages with generated permissions.
@@ -71,6 +82,8 @@ struct Program {
     permissions: Vec<u8>,
     registers: Vec<u64>,
     timer: u64,
+    /// Of the device's interrupt; one of priority 0 never comes.
+    priority: u32,
 }
 
 fn encode_r(opcode: u32, f3: u32, f7: u32, rd: u32, rs1: u32, rs2: u32) -> u32 {
@@ -144,6 +157,8 @@ fn instruction() -> impl Strategy<Value = u32> {
         15 => (base(), reg(), 0u32..4, -40i32..40).prop_map(
             |(a, b, f3, imm)| encode_s(0x23, f3, a, b, imm as u32)
         ),
+        // To the device, whose line it may assert.
+        8 => (reg(), 0u32..40).prop_map(|(b, imm)| encode_s(0x23, 0, 8, b, imm)),
         3 => (base(), reg(), 2u32..4, -40i32..40).prop_map(
             |(a, b, f3, imm)| encode_s(0x27, f3, a, b, imm as u32)
         ),
@@ -191,42 +206,58 @@ fn program() -> impl Strategy<Value = Program> {
         prop::collection::vec(any::<u8>(), 16),
         prop::collection::vec(register, 20),
         prop_oneof![Just(u64::MAX), 0u64..30],
+        0u32..2,
     )
-        .prop_map(|(code, start, permissions, registers, timer)| Program {
+        .prop_map(|(code, start, permissions, registers, timer, priority)| Program {
             code,
             start,
             permissions,
             registers,
             timer,
+            priority,
         })
 }
 
 fn platform(program: &Program) -> Platform {
     let mut platform = Platform::new(PagedMemory::new(BASE, MEMORY_BYTES));
-    platform.attach("device", 0x1000_0000, 0x100, 10, Box::new(Probe { asserted: false }));
+    platform.attach("device", 0x1000_0000, 0x100, SOURCE, Box::new(Probe { asserted: false }));
     let memory = &mut platform.memory;
     let mut put = |gpa: u64, bytes: &[u8]| memory.write(gpa, bytes).expect("in memory");
     for (index, word) in program.code.iter().enumerate() {
         put(CODE + 4 * index as u64, &word.to_le_bytes());
     }
-    // The handler continues somewhere in the code, by the instruction count.
+    let setup = [
+        0x37 | 5 << 7 | PLIC,                      // lui t0, the controller
+        encode_i(0x13, 0, 6, 0, program.priority), // addi t1, x0, priority
+        encode_s(0x23, 2, 5, 6, 4 * SOURCE),       // sw t1: the device's
+        0x37 | 5 << 7 | (PLIC + 0x2000),           // lui t0, the enabled sources
+        encode_i(0x13, 0, 6, 0, 1 << SOURCE),      // addi t1, x0, the device's bit
+        encode_s(0x23, 2, 5, 6, 0x80),             // sw t1: of supervisor mode
+    ];
+    for (index, word) in setup.iter().enumerate() {
+        put(SETUP + 4 * index as u64, &word.to_le_bytes());
+    }
+    // The handler claims an interrupt, and continues somewhere in the code, by the instruction count.
     let handler = [
-        encode_i(0x73, 2, 28, 0, 0xc02),  // csrr t3, instret
-        encode_i(0x13, 7, 28, 28, 0xfe),  // andi t3, t3, 0xfe
-        encode_i(0x73, 1, 29, 0, 0x141),  // csrrw t4, sepc, x0
-        encode_i(0x13, 5, 29, 29, 30),    // srli t4, t4, 30
-        encode_i(0x13, 1, 29, 29, 30),    // slli t4, t4, 30
-        0x37 | 30 << 7 | 0x2000,          // lui t5, 2
-        encode_i(0x13, 0, 30, 30, 0xf40), // addi t5, t5, -0xc0
-        encode_r(0x33, 0, 0, 28, 28, 30), // add t3, t3, t5
-        encode_r(0x33, 0, 0, 29, 29, 28), // add t4, t4, t3
-        encode_i(0x73, 1, 0, 29, 0x141),  // csrw sepc, t4
-        0x1020_0073,                      // sret
+        0x37 | 28 << 7 | (PLIC + 0x20_1000), // lui t3, supervisor mode's registers
+        encode_i(0x03, 2, 28, 28, 4),        // lw t3, claim
+        encode_i(0x73, 2, 28, 0, 0xc02),     // csrr t3, instret
+        encode_i(0x13, 7, 28, 28, 0xfe),     // andi t3, t3, 0xfe
+        encode_i(0x73, 1, 29, 0, 0x141),     // csrrw t4, sepc, x0
+        encode_i(0x13, 5, 29, 29, 30),       // srli t4, t4, 30
+        encode_i(0x13, 1, 29, 29, 30),       // slli t4, t4, 30
+        0x37 | 30 << 7 | 0x2000,             // lui t5, 2
+        encode_i(0x13, 0, 30, 30, 0xf40),    // addi t5, t5, -0xc0
+        encode_r(0x33, 0, 0, 28, 28, 30),    // add t3, t3, t5
+        encode_r(0x33, 0, 0, 29, 29, 28),    // add t4, t4, t3
+        encode_i(0x73, 1, 0, 29, 0x141),     // csrw sepc, t4
+        0x1020_0073,                         // sret
     ];
     for (index, word) in handler.iter().enumerate() {
         put(HANDLER + 4 * index as u64, &word.to_le_bytes());
     }
     let leaf = |pa: u64, flags: u64| (pa >> 12 << 10 | flags).to_le_bytes();
+    put(ROOT, &leaf(0, 0xcf)); // devices, supervisor
     put(ROOT + 8, &leaf(BASE, 0xdf)); // user window: D A U X W R V
     put(ROOT + 16, &leaf(BASE, 0xcf)); // identity, supervisor
     put(ROOT + 24, &leaf(MIDDLE, 1));
@@ -238,9 +269,18 @@ fn platform(program: &Program) -> Platform {
     platform
 }
 
-fn engine(program: &Program) -> Soft {
-    let mut engine = Soft::new();
-    engine.reset(Entry { pc: CODE, device_tree: 0 });
+/// A machine whose interrupt controller is set up, at the beginning of the program.
+fn machine(program: &Program) -> (Box<Soft>, Platform) {
+    let mut platform = platform(program);
+    let mut engine = Box::new(Soft::new());
+    engine.reset(Entry { pc: SETUP, device_tree: 0 });
+    advance(&mut *engine, &mut platform, SETUP_NANOS);
+    begin(&mut engine, program);
+    (engine, platform)
+}
+
+fn begin(engine: &mut Soft, program: &Program) {
+    engine.set_register("pc", CODE);
     let bases = [
         ("t0", DATA),
         ("t1", CODE + 0xc0),
@@ -278,7 +318,6 @@ fn engine(program: &Program) -> Soft {
             }
         }
     }
-    engine
 }
 
 /// Runs to `until`; a wait passes as the machine would let it pass.
@@ -340,8 +379,8 @@ proptest! {
 
     #[test]
     fn stepping_equals_running(program in program(), ticks in 1u64..3000) {
-        let (mut a, mut pa) = (Box::new(engine(&program)), platform(&program));
-        let (mut b, mut pb) = (Box::new(engine(&program)), platform(&program));
+        let (mut a, mut pa) = machine(&program);
+        let (mut b, mut pb) = machine(&program);
         advance(&mut *a, &mut pa, ticks);
         advance_stepping(&mut *b, &mut pb, ticks);
         same!(a, pa, b, pb);
@@ -349,8 +388,8 @@ proptest! {
 
     #[test]
     fn translating_changes_nothing(program in program(), ticks in 1u64..8000, heat in 0u32..6) {
-        let (mut a, mut pa) = (Box::new(engine(&program)), platform(&program));
-        let (mut b, mut pb) = (Box::new(engine(&program)), platform(&program));
+        let (mut a, mut pa) = machine(&program);
+        let (mut b, mut pb) = machine(&program);
         a.set_translation(None);
         b.set_translation(Some(heat));
         advance(&mut *a, &mut pa, ticks);
@@ -364,8 +403,8 @@ proptest! {
         ticks in 1u64..6000,
         cuts in prop::collection::vec(0u64..6000, 1..12),
     ) {
-        let (mut a, mut pa) = (Box::new(engine(&program)), platform(&program));
-        let (mut b, mut pb) = (Box::new(engine(&program)), platform(&program));
+        let (mut a, mut pa) = machine(&program);
+        let (mut b, mut pb) = machine(&program);
         advance(&mut *a, &mut pa, ticks);
         let mut cuts = cuts;
         cuts.sort_unstable();
@@ -382,10 +421,10 @@ proptest! {
         ticks in 1u64..6000,
         cuts in prop::collection::vec((0u64..6000, 0u8..4), 1..8),
     ) {
-        let (mut a, mut pa) = (Box::new(engine(&program)), platform(&program));
+        let (mut a, mut pa) = machine(&program);
         advance(&mut *a, &mut pa, ticks);
-        let mut b: Box<dyn Engine> = Box::new(engine(&program));
-        let mut pb = platform(&program);
+        let (b, mut pb) = machine(&program);
+        let mut b: Box<dyn Engine> = b;
         let mut cuts = cuts;
         cuts.sort_unstable();
         for (cut, how) in cuts {
@@ -415,9 +454,9 @@ proptest! {
         start in prop_oneof![Just(Start::Bare), Just(Start::Supervisor), Just(Start::User)],
         registers in prop::collection::vec(any::<u64>(), 20),
     ) {
-        let program = Program { code, start, permissions: vec![0xff; 16], registers, timer: 3 };
-        let (mut a, mut pa) = (engine(&program), platform(&program));
-        advance(&mut a, &mut pa, 2000);
+        let program = Program { code, start, permissions: vec![0xff; 16], registers, timer: 3, priority: 1 };
+        let (mut a, mut pa) = machine(&program);
+        advance(&mut *a, &mut pa, 2000);
         prop_assert!(a.now() >= 2000);
     }
 
@@ -427,8 +466,8 @@ proptest! {
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in any::<prop::sample::Index>(),
     ) {
-        let (mut a, mut pa) = (engine(&program), platform(&program));
-        advance(&mut a, &mut pa, 500);
+        let (mut a, mut pa) = machine(&program);
+        advance(&mut *a, &mut pa, 500);
         let mut state = a.save();
         prop_assert!(Soft::new().load(&state[..cut.index(state.len())]).is_err());
         for (at, value) in flips {
@@ -444,4 +483,26 @@ proptest! {
             }
         }
     }
+}
+
+/// What the properties above say of interrupts is worth something only if some come.
+#[test]
+fn the_device_interrupts_some_of_these_programs() {
+    let mut runner = TestRunner::deterministic();
+    let interrupted = (0..200).filter(|_| {
+        let program = program().new_tree(&mut runner).expect("a program").current();
+        let (mut engine, mut platform) = machine(&program);
+        let mut is_interrupted = false;
+        while engine.now() < 300 && !is_interrupted {
+            if engine.step(&mut platform).is_some() {
+                break;
+            }
+            let external = |(name, value): &(&str, u64)| *name == "scause" && *value == EXTERNAL;
+            is_interrupted = engine.registers().iter().any(external);
+            platform.attention = false;
+        }
+        is_interrupted
+    });
+    let count = interrupted.count();
+    assert!(count >= 10, "{count} of 200");
 }

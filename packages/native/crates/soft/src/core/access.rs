@@ -1,7 +1,7 @@
 //! The slow paths of loads, stores and atomic operations: misses, page crossings, devices, code.
 
 use super::{Core, Trouble};
-use crate::hart::Hart;
+use crate::hart::{Hart, interrupt};
 use crate::mmu::Access;
 use crate::page::{NO_TAG, PAGE, PAGE_MASK};
 use crate::plic;
@@ -88,19 +88,29 @@ impl Core {
         if !pa.is_multiple_of(size) {
             return Err(refused);
         }
-        self.must_leave = true;
         if (plic::BASE..plic::BASE + plic::SIZE).contains(&pa) {
             if size != 4 {
                 return Err(refused);
             }
             self.plic.lines = self.platform().interrupt_lines();
-            return Ok(u64::from(self.plic.read(pa - plic::BASE)));
+            let value = self.plic.read(pa - plic::BASE);
+            self.leave_if_due(hart);
+            return Ok(u64::from(value));
         }
         self.stamp(hart, index);
         let mut bytes = [0u8; WIDEST];
         let done = self.platform().mmio_read(pa, &mut bytes[..size as usize]);
         self.refresh();
+        self.leave_if_due(hart);
         done.map(|()| u64::from_le_bytes(bytes)).map_err(|_| refused)
+    }
+
+    /// Ends the block behind an access to a device if the run loop has something to do: the external interrupt is no
+    /// longer as the hart has it, or the machine asks for attention. Most accesses, to a console above all, change neither.
+    fn leave_if_due(&mut self, hart: &Hart) {
+        self.plic.lines = self.platform().interrupt_lines();
+        let is_pending = hart.sip & interrupt::EXTERNAL != 0;
+        self.must_leave |= self.plic.interrupts() != is_pending || self.platform().attention;
     }
 
     /// Tells the platform the time at which the instruction in progress completes.
@@ -178,7 +188,6 @@ impl Core {
         if !pa.is_multiple_of(size) {
             return Err(refused);
         }
-        self.must_leave = true;
         // A device may write memory, the reserved bytes included.
         hart.reservation = NO_TAG;
         if (plic::BASE..plic::BASE + plic::SIZE).contains(&pa) {
@@ -187,12 +196,14 @@ impl Core {
             }
             self.plic.lines = self.platform().interrupt_lines();
             self.plic.write(pa - plic::BASE, value as u32);
+            self.leave_if_due(hart);
             return Ok(());
         }
         self.stamp(hart, index);
         let bytes = value.to_le_bytes();
         let done = self.platform().mmio_write(pa, &bytes[..size as usize]);
         self.refresh();
+        self.leave_if_due(hart);
         done.map_err(|_| refused)
     }
 

@@ -173,7 +173,7 @@ impl Core {
     /// Drops data that the platform has made stale: pointers after a change of generation, and code
     /// that devices or the host wrote to.
     pub fn refresh(&mut self) {
-        self.follow_generation();
+        self.must_leave |= self.follow_generation();
         let pages = self.platform().memory.take_touched_watched();
         self.drop_code(&pages);
         for page in pages {
@@ -269,12 +269,14 @@ impl Core {
     }
 
     /// Drops every host pointer if memory says that they are no longer good.
-    fn follow_generation(&mut self) {
+    fn follow_generation(&mut self) -> bool {
         let generation = self.platform().memory.generation();
-        if generation != self.generation {
+        let is_new = generation != self.generation;
+        if is_new {
             self.generation = generation;
             self.forget_pointers();
         }
+        is_new
     }
 
     /// Whether memory (not a device) is at `pa`.

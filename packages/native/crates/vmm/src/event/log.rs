@@ -105,22 +105,38 @@ impl EventLog {
     /// # Errors
     /// [`EventsLost`] if events from `seq` on have been dropped for the limit.
     pub fn since(&self, seq: u64, most: usize) -> Result<Vec<Event>, EventsLost> {
-        if seq < self.oldest {
-            return Err(EventsLost { asked: seq, oldest: self.oldest });
-        }
-        let mut skip = seq - self.oldest;
         let mut events = Vec::new();
-        let segments = self.sealed.iter().map(|segment| segment.events.as_slice());
-        for segment in segments.chain(std::iter::once(self.tail.as_slice())) {
-            let from = usize::try_from(skip).unwrap_or(usize::MAX).min(segment.len());
-            skip -= from as u64;
-            let take = (segment.len() - from).min(most - events.len());
-            events.extend_from_slice(&segment[from..from + take]);
+        for piece in self.pieces_since(seq)? {
+            let count = piece.len().min(most - events.len());
+            events.extend_from_slice(&piece[..count]);
             if events.len() == most {
                 break;
             }
         }
         Ok(events)
+    }
+
+    /// The events from `seq` on, in pieces as they are kept.
+    ///
+    /// # Errors
+    /// As [`Self::since`].
+    pub fn pieces_since(&self, seq: u64) -> Result<impl Iterator<Item = &[Event]>, EventsLost> {
+        if seq < self.oldest {
+            return Err(EventsLost { asked: seq, oldest: self.oldest });
+        }
+        // From the end: most readers want what came last.
+        let (mut first, mut begins) = (self.sealed.len(), self.next - self.tail.len() as u64);
+        while begins > seq && first > 0 {
+            first -= 1;
+            begins -= self.sealed[first].events.len() as u64;
+        }
+        let mut skip = seq - begins.min(seq);
+        let segments = self.sealed.range(first..).map(|segment| segment.events.as_slice());
+        Ok(segments.chain(std::iter::once(self.tail.as_slice())).filter_map(move |segment| {
+            let from = usize::try_from(skip).unwrap_or(usize::MAX).min(segment.len());
+            skip -= from as u64;
+            (from < segment.len()).then(|| &segment[from..])
+        }))
     }
 
     /// A log with the same events, shared.

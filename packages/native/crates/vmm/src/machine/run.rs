@@ -17,9 +17,6 @@ use crate::time::{HORIZON_NANOS, Nanos};
 /// Guest time after which the machine looks up from a run: delivers events, publishes its clock.
 const SLICE_NANOS: Nanos = 1_000_000;
 
-/// Events handed to a sink at once.
-const BATCH_EVENTS: usize = 1024;
-
 /// The cost of a wait in host time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pace {
@@ -154,12 +151,15 @@ impl Machine {
     /// Delivers events and publishes the clock.
     fn look_up(&mut self, run: &mut Run<'_>) {
         self.handle.publish(self.platform.now);
-        while self.delivered < self.platform.log().next_seq() {
-            let from = self.delivered.max(self.platform.log().oldest_seq());
-            let Ok(events) = self.platform.log().since(from, BATCH_EVENTS) else { return };
-            self.delivered = from + events.len() as u64;
-            (run.sink)(&events);
+        let log = self.platform.log();
+        if self.delivered == log.next_seq() {
+            return;
         }
+        let Ok(pieces) = log.pieces_since(self.delivered.max(log.oldest_seq())) else { return };
+        for events in pieces {
+            (run.sink)(events);
+        }
+        self.delivered = log.next_seq();
     }
 
     fn drive(&mut self, run: &mut Run<'_>) -> Stop {
