@@ -27,6 +27,8 @@ export const mistakes: ReadonlyArray<readonly [status: number, says: RegExp, ...
     "--json"
   ],
   [2, /expected NAME or NAME:TAG/, "tag", "web", "../web", "--json"],
+  [2, /tag: name: expected a name outside cache, .*found cache:two: choose/, "tag", "web", "cache:two", "--json"],
+  [2, /name: expected a name outside cache, .*found cache: choose/, "bake", "kit:httpd", "--name", "cache", "--json"],
   [4, /the name web is already taken by/, "bake", "kit:httpd", "--name", "web", "--json"],
   [2, /Unknown subcommand/, "inspct", "web"],
   [2, /Missing required argument/, "rm", "--json"],

@@ -8,10 +8,19 @@ const options = { image: "kit:httpd", captureAt: "listener:8080 & calm 20ms", ho
 
 describe("a sandbox", () => {
   it("is-restored-where-that-image-was-captured-at-that-moment-before", async () => {
-    {
-      await using sandbox = await Stillpoint.create(options)
-      assert.isFalse(sandbox.wasCached)
-    }
+    // Of two that find none, one stores it, and both are of that one.
+    const [first, second] = await Promise.all([Stillpoint.create(options), Stillpoint.create(options)])
+    assert.isTrue(!first.wasCached || !second.wasCached)
+    await first.close()
+    await second.close()
+    const stored = await Stillpoint.snapshots.list({ home })
+    assert.deepStrictEqual(
+      stored.map(({ names }) => names.length),
+      [1]
+    )
+    const taken = { ...options, name: "cache:two" }
+    const outside = /name: expected a name outside cache, .*found cache:two: choose another name/
+    assert.match(String(await Stillpoint.create(taken).catch((error: unknown) => error)), outside)
     await using sandbox = await Stillpoint.create({ ...options, name: "web" })
     assert.isTrue(sandbox.wasCached)
     assert.match(String(sandbox.explain), /^onListener\(port 8080\) decided/)

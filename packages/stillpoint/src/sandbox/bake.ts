@@ -11,12 +11,13 @@ import {
   Pipeline,
   type Snapshot,
   sha256,
-  Snapshots
+  Snapshots,
+  type TagOptions
 } from "@stillpoint/core"
 import type { Policy } from "@stillpoint/triggers"
 import { Effect } from "effect"
 import { type ImageOptions, imageSpec } from "./imageSpec.ts"
-import { checkedBake, isFree } from "./checkedOptions.ts"
+import { cacheRepository, checkedBake, isFree } from "./checkedOptions.ts"
 import type { Moment } from "./readMoment.ts"
 
 /** Options of a bake. */
@@ -86,17 +87,21 @@ type Booted = Effect.Success<ReturnType<typeof imageSpec>>
 export const bakeSpec = Effect.fn("bakeSpec")(function* (
   { keep, spec }: Booted,
   policy: Policy,
-  { name, replace, validate }: Pick<BakeOptions, "name" | "replace" | "validate">
+  { name, validate, ...tagging }: Pick<BakeOptions, "name" | "replace" | "validate"> & TagOptions
 ) {
   const snapshots = yield* Snapshots
+  const { expecting, replace } = tagging
   // Checked before the boot, and again under the lock when the name is set.
-  if (name !== undefined && replace !== true) yield* isFree(name)
+  if (name !== undefined && replace !== true && expecting === undefined) yield* isFree(name)
   return yield* Effect.scoped(
     Effect.gen(function* () {
       const target = yield* snapshots.draft
       const probe = validate === undefined ? {} : { validate: Pipeline.execProbe(commandOf(validate)) }
       const { value } = yield* Pipeline.run(spec, { name: "bake", policy, target, ...probe })
-      const kept = yield* snapshots.keep(target, name, replace === undefined ? {} : { replace })
+      const kept = yield* snapshots.keep(target, name, {
+        ...(replace === undefined ? {} : { replace }),
+        ...(expecting === undefined ? {} : { expecting })
+      })
       yield* keep
       const { firing, pauseNanos, snapshot, storedBytes } = value
       return {
@@ -121,15 +126,43 @@ export const bake = Effect.fn("bake")(function* (options: BakeOptions) {
   return yield* bakeSpec(yield* imageSpec(options), policy, options)
 })
 
-/** The prefix of the names of snapshots that are baked again on demand. */
-export const cacheRepository = "cache"
-
 /** The name under which a snapshot of this very guest, captured by this very policy and validated so, is found again. */
 const cacheName = ({ spec }: Booted, policy: Policy, validate: BakeOptions["validate"]): string => {
   const validated = validate === undefined ? [] : [commandOf(validate)]
   const key = JSON.stringify([bootSpecJson(spec), policy.description, ...validated])
   return `${cacheRepository}:${sha256(key).slice(0, 32)}`
 }
+
+/** Removes a snapshot that lost its name in the cache, unless it has another name or deltas. */
+const dropped = Effect.fnUntraced(function* (digest: string) {
+  const snapshots = yield* Snapshots
+  const { children, names } = yield* snapshots.inspect(digest)
+  if (names.length === 0 && children.length === 0) yield* snapshots.remove(digest)
+})
+
+/**
+ * Bakes into the cache in the place of what could not be opened there. Where another run or process stored one meanwhile, that one
+ * is used, and this one is gone with its draft.
+ */
+const bakedIntoCache = Effect.fnUntraced(function* (
+  booted: Booted,
+  policy: Policy,
+  cached: string,
+  validate: BakeOptions["validate"]
+) {
+  const snapshots = yield* Snapshots
+  const before = yield* Effect.option(snapshots.inspect(cached))
+  const expecting = before._tag === "Some" ? before.value.digest : null
+  const validated = validate === undefined ? {} : { validate }
+  const isOurs = yield* bakeSpec(booted, policy, { name: cached, expecting, ...validated }).pipe(
+    Effect.as(true),
+    Effect.catchIf(
+      (error) => error._tag === "SnapshotsError" && error.reason._tag === "NameMoved",
+      () => Effect.succeed(false)
+    )
+  )
+  if (isOurs && expecting !== null) yield* Effect.ignore(dropped(expecting))
+})
 
 /** A snapshot of an image at a moment, taken from the store if it was baked before. */
 export const bakedOnce = Effect.fn("bakedOnce")(function* (options: BakeOptions) {
@@ -143,7 +176,7 @@ export const bakedOnce = Effect.fn("bakedOnce")(function* (options: BakeOptions)
   // A snapshot that cannot be opened any more is baked again.
   if (found._tag === "None") {
     if (name !== undefined && replace !== true) yield* isFree(name)
-    yield* bakeSpec(booted, policy, { name: cached, replace: true, ...(validate === undefined ? {} : { validate }) })
+    yield* bakedIntoCache(booted, policy, cached, validate)
   }
   if (name !== undefined) yield* snapshots.tag(cached, name, replace === undefined ? {} : { replace })
   const snapshot: Snapshot = yield* snapshots.get(cached)

@@ -38,11 +38,18 @@ export const checkedOptions = (
 /** A path, of a file or a folder. */
 export const Path = PlainText.check(Schema.isMinLength(1))
 
-/** A name that can be given to a snapshot. */
+/** The repository of snapshots that are baked again on demand, which no user names. */
+export const cacheRepository = "cache"
+
+/** A name that a user can give to a snapshot. */
 export const SnapshotName = Schema.String.check(
   Schema.makeFilter((text: string) => {
     const read = parseName(text)
-    return Result.isSuccess(read) || read.failure.message
+    if (Result.isFailure(read)) return read.failure.message
+    return (
+      read.success.name !== cacheRepository ||
+      `expected a name outside ${cacheRepository}, whose snapshots prune removes, found ${text}: choose another name`
+    )
   })
 )
 
