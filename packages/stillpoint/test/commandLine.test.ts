@@ -171,8 +171,13 @@ describe("the command line", () => {
     assert.strictEqual((await run("inspect", "tried")).status, 3)
     const stored = await bakeWith("wget -q -O - http://127.0.0.1:8080/", "listener:8080")
     assert.strictEqual(stored.status, 0, stored.stderr)
-    await good("report", "tried", "--out", "tried.html")
-    assert.match(readFileSync(join(folder, "tried.html"), "utf8"), /[\d,]+ pages \([\d.]+ MiB\)/)
+    await good("tag", "tried", "another")
+    await good("report", "another", "tried", "--out", "tried.html")
+    const page = readFileSync(join(folder, "tried.html"), "utf8")
+    assert.match(page, /[\d,]+ pages \([\d.]+ MiB\)/)
+    // Each by the name that was asked for.
+    assert.include(page, "another, tried")
+    await good("rm", "another")
     await good("rm", "tried")
   })
 

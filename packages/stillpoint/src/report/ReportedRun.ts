@@ -9,6 +9,7 @@ import {
   FiringJson,
   type GuestEvent,
   listRuns,
+  parseName,
   readGuest,
   readRun,
   type RecordedTimeline,
@@ -50,7 +51,8 @@ const reportedSnapshot = Effect.fnUntraced(function* (reference: string) {
   const stored = yield* snapshots.inspect(digest)
   const recorded = decodeTimeline(yield* SnapshotStore.use((store) => store.timeline(snapshot)))
   return {
-    title: stored.names[0] ?? digest.slice(0, 12),
+    // By the name that was asked for, of several.
+    title: Result.isSuccess(parseName(reference)) ? reference : (stored.names[0] ?? digest.slice(0, 12)),
     runId,
     events: Result.isSuccess(recorded) ? recorded.success.events : [],
     firing: Option.getOrNull(Schema.decodeUnknownOption(FiringJson)(provenance)),
