@@ -221,7 +221,10 @@ export interface AnswerTime {
  * send, for callers that watch the guest already.
  */
 export interface Agent {
-  /** Freezes the workload, syncs and drains; the guest time of the answer. */
+  /**
+   * Freezes the workload, syncs and drains; the guest time of the answer. If it is interrupted or not answered in time, it withdraws
+   * itself with a thaw.
+   */
   readonly freeze: (time?: AnswerTime) => Effect.Effect<GuestNanos, AgentError | MachineError>
   /** Thaws a frozen workload; the guest time of the answer. */
   readonly thaw: (time?: AnswerTime) => Effect.Effect<GuestNanos, AgentError | MachineError>

@@ -80,6 +80,16 @@ describe("a sandbox", () => {
     }
     assert.strictEqual(await (await fetch(`http://${host}:${hostPort}/page`)).text(), "a page\n")
 
+    // A snapshot that is given up while the guest is paused leaves the workload running when it goes on.
+    await sandbox.pause()
+    const asked = new AbortController()
+    const given = sandbox.snapshot("given-up", { signal: asked.signal }).catch((cause: unknown) => cause)
+    await new Promise((done) => setTimeout(done, 300))
+    asked.abort("enough")
+    assert.strictEqual(await given, "enough")
+    await sandbox.resume()
+    assert.strictEqual(await (await fetch(`http://${host}:${hostPort}/page`)).text(), "a page\n")
+
     // Whatever is waited for can be ended: of a command, too.
     const asleep = await sandbox.spawn({ argv: ["sleep", "1000"] })
     const gone = AbortSignal.abort("enough")

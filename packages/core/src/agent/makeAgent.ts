@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { Effect, Redacted, Result } from "effect"
+import { Cause, Effect, Exit, Redacted, Result } from "effect"
 import { AgentError, type AgentReason, WorkloadStartError } from "../AgentErrors.ts"
 import type { GuestEvent, GuestNanos } from "../GuestEvent.ts"
+import type { MachineError } from "../MachineErrors.ts"
 import type { Agent, AnswerTime, IdentitySpec, MachineStop } from "../Vmm.ts"
 
 import type { AgentPort, AgentRequest, TokenAnswer } from "./AgentPort.ts"
@@ -55,6 +56,15 @@ const answerToStart = (
   return answerTo(event, "StartWorkload", null, token)
 }
 
+/** Whether nobody waits for the answer any more: the caller was interrupted, or it did not come in time. */
+const isGivenUp = (exit: Exit.Exit<unknown, AgentError | MachineError>): boolean =>
+  Exit.isFailure(exit) &&
+  (Cause.hasInterrupts(exit.cause) ||
+    exit.cause.reasons.some(
+      (reason) =>
+        reason._tag === "Fail" && reason.error._tag === "AgentError" && reason.error.reason._tag === "NoAnswer"
+    ))
+
 /** The client of the agent behind a port. */
 export const makeAgent = (port: AgentPort): Agent => {
   const start = makeStartCommand(port)
@@ -97,6 +107,13 @@ export const makeAgent = (port: AgentPort): Agent => {
 
   const freeze = (token: number): AgentRequest => ({ _tag: "Freeze", token })
   const thaw = (token: number): AgentRequest => ({ _tag: "Thaw", token })
+  const requestThaw = request("AgentThawed", thaw)
+  /** Thaws the workload if the freeze is given up before it is answered: the guest would carry it out all the same. */
+  const freezeOrWithdraw: Agent["freeze"] = (time) =>
+    ask("AgentFrozen", freeze, ["freeze", time]).pipe(
+      Effect.map(({ atNanos }) => atNanos),
+      Effect.onExit((exit) => (isGivenUp(exit) ? Effect.ignore(requestThaw) : Effect.void))
+    )
   const applyIdentity =
     (identity: IdentitySpec) =>
     (token: number): AgentRequest => ({ _tag: "ApplyIdentity", token, identity })
@@ -151,7 +168,7 @@ export const makeAgent = (port: AgentPort): Agent => {
     )
 
   return {
-    freeze: (time) => Effect.map(ask("AgentFrozen", freeze, ["freeze", time]), ({ atNanos }) => atNanos),
+    freeze: freezeOrWithdraw,
     thaw: (time) => Effect.map(ask("AgentThawed", thaw, ["thaw", time]), ({ atNanos }) => atNanos),
     identify: (identity, time) =>
       Effect.flatMap(checkedIdentity(identity), (checked) =>
@@ -177,7 +194,7 @@ export const makeAgent = (port: AgentPort): Agent => {
       } while (at < data.length)
     }),
     requestFreeze: request("AgentFrozen", freeze),
-    requestThaw: request("AgentThawed", thaw),
+    requestThaw,
     requestIdentity: (identity) =>
       Effect.flatMap(checkedIdentity(identity), (checked) => request("IdentityApplied", applyIdentity(checked)))
   }

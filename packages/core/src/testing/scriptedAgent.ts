@@ -111,8 +111,12 @@ export const scriptedAgent = (options: ScriptedVmmOptions, state: ScriptedState)
         }
         return
       }
-      case "Thaw":
-        return answerLater(millis, { _tag: "AgentThawed", token: asked.token }, { effect: "thaw" })
+      case "Thaw": {
+        // Requests are carried out in their order.
+        const frozenAt = Math.max(...state.answers.map((each) => (each.effect === "freeze" ? each.atNanos : 0)), 0)
+        const after = Math.max(millis, frozenAt - state.nowNanos)
+        return answerLater(after, { _tag: "AgentThawed", token: asked.token }, { effect: "thaw" })
+      }
       case "ApplyIdentity":
         return applyIdentity(asked.token, asked.identity)
       case "SetClock":

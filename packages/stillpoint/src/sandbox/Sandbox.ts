@@ -23,9 +23,10 @@ import {
   Snapshots,
   SnapshotStore,
   type SpawnSpec,
-  type StoredSnapshot
+  type StoredSnapshot,
+  whileFrozen
 } from "@stillpoint/core"
-import { Effect, Exit, Schema, Scope } from "effect"
+import { Effect, Exit, Schema, Scope, Semaphore } from "effect"
 import { type BakeOptions, bakedOnce, commandOf } from "./bake.ts"
 import { checkedOptions, isFree, SnapshotName } from "./checkedOptions.ts"
 import { disksIn } from "./imageSpec.ts"
@@ -106,6 +107,7 @@ export class Sandbox {
   private life: LiveMachine | null = null
   /** Holds a sandbox that does not run in the background while it is paused. */
   private hold: Scope.Closeable | null = null
+  private readonly freezing = Semaphore.makeUnsafe(1)
 
   private constructor(clone: Clone, wasCached: boolean) {
     this.machine = clone.machine
@@ -253,13 +255,12 @@ export class Sandbox {
   ): Effect.Effect<StoredSnapshot, unknown, Snapshots | SnapshotStore> {
     const { machine, restoredFrom } = this
     return Effect.scoped(
-      Effect.gen(function* () {
+      Effect.gen({ self: this }, function* (this: Sandbox) {
         yield* checkedOptions("snapshot", Naming, { name, options })
         if (options.replace !== true) yield* isFree(name)
         const snapshots = yield* Snapshots
         const store = yield* SnapshotStore
         const staging = yield* store.stage(yield* snapshots.draft)
-        yield* machine.agent.freeze()
         const taken = Effect.gen(function* () {
           const captured = yield* machine.capture(staging.directory)
           const { configuration, policy } = restoredFrom.manifest
@@ -285,7 +286,8 @@ export class Sandbox {
             }
           })
         })
-        const published = yield* Effect.ensuring(taken, Effect.ignore(machine.agent.thaw()))
+        // One at a time: the thaw of one would be in the middle of another's capture.
+        const published = yield* Semaphore.withPermit(this.freezing, whileFrozen(machine, taken))
         return yield* snapshots.keep(published.directory, name, options)
       })
     )
