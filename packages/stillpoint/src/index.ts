@@ -31,7 +31,7 @@ export {
   type ServePool,
   type ServeSnapshotOptions
 } from "./sandbox/Sandbox.ts"
-export { ImageNotKept, ImageUnknown, MomentInvalid, SandboxClosed } from "./sandbox/SandboxError.ts"
+export { BakeNotValid, ImageNotKept, ImageUnknown, MomentInvalid, SandboxClosed } from "./sandbox/SandboxError.ts"
 export type { Abortable } from "./sandbox/abortable.ts"
 export { type RunningCommand, Stillpoint } from "./sandbox/Stillpoint.ts"
 export { type ServedOptions, ServedSnapshot } from "./sandbox/ServedSnapshot.ts"

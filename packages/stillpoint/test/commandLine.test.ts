@@ -167,7 +167,7 @@ describe("the command line", () => {
       run("bake", "kit:httpd", "--at", at, "--name", "tried", "--validate", command, "--json")
     const refused = await bakeWith("echo no >&2; exit 3", "pre-exec")
     assert.strictEqual(refused.status, 1)
-    assert.match(refused.stderr, /exit.* 3/)
+    assert.match(refused.stderr, /tried failed its validation: .*exit.* 3.*; nothing was stored/)
     assert.strictEqual((await run("inspect", "tried")).status, 3)
     const stored = await bakeWith("wget -q -O - http://127.0.0.1:8080/", "listener:8080")
     assert.strictEqual(stored.status, 0, stored.stderr)

@@ -44,3 +44,14 @@ export class ImageNotKept extends Schema.TaggedError<ImageNotKept>()("ImageNotKe
     return `the image could not be stored at ${this.path}: ${this.code}`
   }
 }
+
+/** The command that validates a bake did not succeed in a clone. */
+export class BakeNotValid extends Schema.TaggedError<BakeNotValid>()("BakeNotValid", {
+  /** The name that was asked for, if one was. */
+  name: Schema.NullOr(Schema.String),
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.name ?? "the new snapshot"} failed its validation: ${this.detail}; nothing was stored`
+  }
+}

@@ -19,6 +19,7 @@ import { Effect } from "effect"
 import { type ImageOptions, imageSpec } from "./imageSpec.ts"
 import { cacheRepository, checkedBake, isFree } from "./checkedOptions.ts"
 import type { Moment } from "./readMoment.ts"
+import { BakeNotValid } from "./SandboxError.ts"
 
 /** Options of a bake. */
 export interface BakeOptions extends ImageOptions {
@@ -91,13 +92,20 @@ export const bakeSpec = Effect.fn("bakeSpec")(function* (
 ) {
   const snapshots = yield* Snapshots
   const { expecting, replace } = tagging
+  // A name in the cache tells nobody anything.
+  const shown = name?.startsWith(`${cacheRepository}:`) === true ? undefined : name
   // Checked before the boot, and again under the lock when the name is set.
   if (name !== undefined && replace !== true && expecting === undefined) yield* isFree(name)
   return yield* Effect.scoped(
     Effect.gen(function* () {
       const target = yield* snapshots.draft
       const probe = validate === undefined ? {} : { validate: Pipeline.execProbe(commandOf(validate)) }
-      const { value } = yield* Pipeline.run(spec, { name: "bake", policy, target, ...probe })
+      // The draft is gone by the time that its failure is read, so the failure is told of the name.
+      const { value } = yield* Pipeline.run(spec, { name: "bake", policy, target, ...probe }).pipe(
+        Effect.catchTag("ValidationFailed", ({ detail }) =>
+          Effect.fail(new BakeNotValid({ name: shown ?? null, detail }))
+        )
+      )
       const kept = yield* snapshots.keep(target, name, {
         ...(replace === undefined ? {} : { replace }),
         ...(expecting === undefined ? {} : { expecting })
