@@ -282,6 +282,24 @@ describe("whatever a program without types hands to", () => {
     })
   )
 
+  it("options-that-are-no-object-are-one-problem", async () => {
+    const calls: ReadonlyArray<(given: never) => Promise<unknown>> = [
+      Stillpoint.create,
+      (given) => Stillpoint.of("web", given),
+      (given) => Stillpoint.serve("web", given),
+      Stillpoint.snapshots.list
+    ]
+    for (const call of calls) {
+      for (const given of ["kit:httpd", ["web"], 5]) {
+        const error = await call(given as never).catch((cause: unknown) => cause)
+        const { _tag, problems } = error as { readonly _tag: string; readonly problems: ReadonlyArray<string> }
+        assert.strictEqual(_tag, "OptionsInvalid")
+        assert.lengthOf(problems, 1)
+        assert.match(String(problems[0]), /^expected an object, such as \{ .* \}, found /)
+      }
+    }
+  })
+
   it("a-sandbox-with-its-services-is-refused-for-all-that-is-wrong-with-either", () => {
     const wrong = {
       home: "",

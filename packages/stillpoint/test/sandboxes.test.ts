@@ -122,6 +122,10 @@ describe("a sandbox", () => {
       const onServed = ({ how }: Served): void => void told.push(how._tag)
       await using served = await Stillpoint.serve("web:with-a-page", { ...serving, onServed })
       assert.strictEqual(await (await fetch(`http://${served.host}:${served.hostPort}/page`)).text(), "a page\n")
+      for (const wrong of [null, 5, { signal: 5 }, { signl: 1 }]) {
+        const error = await served.drain(wrong as object).catch((cause: unknown) => cause)
+        assert.deepInclude(error, { _tag: "OptionsInvalid", operation: "drain" })
+      }
       await served.drain()
       assert.deepInclude(await served.stats(), { served: 1, failed: 0 })
     }

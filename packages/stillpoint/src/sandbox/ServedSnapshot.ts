@@ -5,7 +5,14 @@
  */
 import type { Served, ServedClones, ServeStats } from "@stillpoint/core"
 import { Effect, Exit, ManagedRuntime, Scope } from "effect"
-import { type Abortable, cancelled, servicesOf, signalProblems } from "./abortable.ts"
+import {
+  type Abortable,
+  abortableProblems,
+  cancelled,
+  objectProblems,
+  servicesOf,
+  signalProblems
+} from "./abortable.ts"
 import { refused } from "./checkedOptions.ts"
 import { Sandbox, type ServePool, type ServeSnapshotOptions } from "./Sandbox.ts"
 import { sandboxServices, servicesProblems, type StillpointOptions } from "./sandboxServices.ts"
@@ -50,6 +57,7 @@ export class ServedSnapshot implements AsyncDisposable {
    * ```
    */
   static async of(this: void, reference: string, given: ServedOptions): Promise<ServedSnapshot> {
+    await Effect.runPromise(refused("Stillpoint.serve", objectProblems(given, "{ guestPort: 8080 }")))
     const { home, images, keys, onServed, signal, ...options } = { ...given }
     const services = servicesOf({ home, images, keys })
     await Effect.runPromise(refused("Stillpoint.serve", [...signalProblems(signal), ...servicesProblems(services)]))
@@ -78,8 +86,9 @@ export class ServedSnapshot implements AsyncDisposable {
   }
 
   /** Stops listening and waits for open connections; then it can be closed. */
-  drain({ signal }: Abortable = {}): Promise<void> {
-    return cancelled(signal, (options) => Effect.runPromise(this.clones.drain, options))
+  async drain(options: Abortable = {}): Promise<void> {
+    await Effect.runPromise(refused("drain", abortableProblems(options)))
+    return cancelled(options.signal, (options) => Effect.runPromise(this.clones.drain, options))
   }
 
   /** Stops listening, resets open connections and ends the clones. May be called more than once. */

@@ -17,7 +17,14 @@ import { Effect, Exit, type Layer, ManagedRuntime, Scope, Stream } from "effect"
 import { checkedCount, type CommandResult, Sandbox, type SandboxOptions } from "./Sandbox.ts"
 import { bakeProblems, refused } from "./checkedOptions.ts"
 import { SandboxClosed } from "./SandboxError.ts"
-import { type Abortable, abortableProblems, cancelled, servicesOf, signalProblems } from "./abortable.ts"
+import {
+  type Abortable,
+  abortableProblems,
+  cancelled,
+  objectProblems,
+  servicesOf,
+  signalProblems
+} from "./abortable.ts"
 import { sandboxServices, servicesProblems, type StillpointOptions } from "./sandboxServices.ts"
 import { ServedSnapshot } from "./ServedSnapshot.ts"
 import { storedSnapshots } from "./storedSnapshots.ts"
@@ -100,7 +107,8 @@ export class Stillpoint implements AsyncDisposable {
   }
 
   /** A sandbox of an image at a moment. The first call boots and captures the image; later calls restore that snapshot. */
-  static create(given: SandboxOptions & StillpointOptions & Abortable): Promise<Stillpoint> {
+  static async create(given: SandboxOptions & StillpointOptions & Abortable): Promise<Stillpoint> {
+    await Effect.runPromise(refused("Stillpoint.create", objectProblems(given, '{ image: "kit:httpd" }')))
     // A value that is not an object has no image.
     const { home, images, keys, signal, ...options } = { ...given }
     const services = servicesOf({ home, images, keys })
@@ -108,7 +116,8 @@ export class Stillpoint implements AsyncDisposable {
   }
 
   /** A sandbox of a stored snapshot: `name`, `name:tag` or a digest. */
-  static of(reference: string, given: StillpointOptions & Abortable = {}): Promise<Stillpoint> {
+  static async of(reference: string, given: StillpointOptions & Abortable = {}): Promise<Stillpoint> {
+    await Effect.runPromise(refused("Stillpoint.of", objectProblems(given, '{ home: "FOLDER" }')))
     const { home, images, keys, signal, ...others } = { ...given }
     const services = servicesOf({ home, images, keys, ...others })
     return Stillpoint.opened("Stillpoint.of", services, Sandbox.of(reference), signal)

@@ -31,6 +31,12 @@ export const abortableProblems = (options: unknown, more: ReadonlyArray<string> 
     : [`expected { ${known.join(", ")} }, with an AbortSignal as signal, found ${describeValue(options)}`]
 }
 
+/** Options that are no object, whose parts would be taken for options: a text, a list. None at all may be given. */
+export const objectProblems = (given: unknown, example: string): ReadonlyArray<string> =>
+  given === undefined || given === null || (typeof given === "object" && !Array.isArray(given))
+    ? []
+    : [`expected an object, such as ${example}, found ${describeValue(given)}`]
+
 /** The options of services that are given. */
 export const servicesOf = (options: { readonly [K in keyof StillpointOptions]: StillpointOptions[K] | undefined }) =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as StillpointOptions

@@ -5,7 +5,7 @@
  */
 import { type Removed, type Snapshot, Snapshots, snapshotsHome, type StoredSnapshot } from "@stillpoint/core"
 import { Effect } from "effect"
-import { type Abortable, cancelled, signalProblems } from "./abortable.ts"
+import { type Abortable, cancelled, objectProblems, signalProblems } from "./abortable.ts"
 import { refused } from "./checkedOptions.ts"
 import { servicesProblems, type StillpointOptions } from "./sandboxServices.ts"
 
@@ -17,6 +17,7 @@ const inStore = async <A>(
   work: Effect.Effect<A, unknown, Snapshots>,
   given: StoreOptions
 ): Promise<A> => {
+  await Effect.runPromise(refused(operation, objectProblems(given, '{ home: "FOLDER" }')))
   const { signal, ...services } = { ...given }
   await Effect.runPromise(refused(operation, [...signalProblems(signal), ...servicesProblems(services)]))
   const { home = snapshotsHome(), keys = {} } = services
