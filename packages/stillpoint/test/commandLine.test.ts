@@ -274,6 +274,10 @@ describe("the command line", () => {
       "export default (all: any) => all.precedence([all.onListener({ port: 8080 }), all.afterGuestTime('10 seconds')])"
     )
     assert.deepStrictEqual(await answered("replay", "./boot.jsonl", "--at", "./policy.ts", "--json"), decided)
+    // Nobody asked its agent to freeze anything.
+    const calm = await answered("replay", "./boot.jsonl", "--at", "listener:8080 & calm 20ms | after 3s", "--json")
+    assert.deepInclude(calm, { cause: "listener", agent: "none" })
+    assert.isAtLeast(Number(calm["guestNanos"]), Number(decided["guestNanos"]) + 20e6)
     const never = await run("replay", "./boot.jsonl", "--at", "listener:81")
     assert.strictEqual(never.status, 1)
     assert.match(never.stderr, /did not fire before the guest ended/)

@@ -3,9 +3,16 @@
  *
  * @module
  */
-import { decodeTimeline, explain, guestTimeInWords, Snapshots, SnapshotStore } from "@stillpoint/core"
-import { Trigger } from "@stillpoint/triggers"
-import { Effect } from "effect"
+import {
+  decodeTimeline,
+  explain,
+  guestTimeInWords,
+  type RecordedTimeline,
+  Snapshots,
+  SnapshotStore
+} from "@stillpoint/core"
+import { decodePolicy, type Policy, Trigger } from "@stillpoint/triggers"
+import { Effect, Result } from "effect"
 import { Argument, Command } from "effect/cli"
 import { causeOf } from "../../sandbox/bake.ts"
 import { readMoment } from "../../sandbox/readMoment.ts"
@@ -26,6 +33,36 @@ const recordingOf = Effect.fnUntraced(function* (from: string) {
   return yield* recordingIn(from)
 })
 
+/** Whether a description is that of a `quiesce` that asks the agent to freeze the workload. */
+const asksAgent = (value: unknown): value is { readonly agent: string } =>
+  typeof value === "object" &&
+  value !== null &&
+  Reflect.get(value, "trigger") === "quiesce" &&
+  Reflect.get(value, "agent") !== "none"
+
+/**
+ * The policy as it can be replayed on a recording. In a boot that no policy watched, nobody asked the agent to freeze the workload, so
+ * it never answers there: a policy that would ask is replayed as with `agent none`.
+ */
+const replayable = (
+  policy: Policy,
+  { events }: RecordedTimeline
+): { readonly policy: Policy; readonly asked: boolean } => {
+  const asIs = { policy, asked: true }
+  if (events.some(({ _tag }) => _tag === "AgentFrozen")) return asIs
+  const description = JSON.stringify(policy.description)
+  const changed = JSON.stringify(JSON.parse(description), (_, value: unknown) =>
+    asksAgent(value) ? { ...value, agent: "none" } : value
+  )
+  if (changed === description) return asIs
+  // A plug-in's policy cannot be read back; it is replayed as it is.
+  const read = decodePolicy(JSON.parse(changed))
+  return Result.isSuccess(read) ? { policy: read.success, asked: false } : asIs
+}
+
+const notAsked =
+  "The recording has no freeze, since no policy watched it: the calm was counted without one (agent none). A capture comes later by the freeze."
+
 export const replayCommand = Command.make(
   "replay",
   {
@@ -39,14 +76,16 @@ export const replayCommand = Command.make(
   },
   ({ at, from, json }) =>
     Effect.gen(function* () {
-      const policy = yield* readMoment(yield* momentOf(at))
+      const given = yield* readMoment(yield* momentOf(at))
       const timeline = yield* recordingOf(from)
+      const { asked, policy } = replayable(given, timeline)
       const firing = yield* Effect.fromResult(Trigger.replay(policy, timeline))
       const why = explain(firing).text
-      yield* answer(json, { cause: causeOf(firing), guestNanos: firing.atNanos, why }, [
-        `${causeOf(firing)}, ${guestTimeInWords(firing.atNanos)} of guest time`,
-        why
-      ])
+      yield* answer(
+        json,
+        { cause: causeOf(firing), guestNanos: firing.atNanos, why, agent: asked ? "asked" : "none" },
+        [`${causeOf(firing)}, ${guestTimeInWords(firing.atNanos)} of guest time`, why, ...(asked ? [] : [notAsked])]
+      )
     }).pipe(sandboxes)
 ).pipe(
   Command.withDescription("Show when a policy would have captured a recorded guest, without booting one"),
