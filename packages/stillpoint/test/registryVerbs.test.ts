@@ -77,7 +77,7 @@ describe(`verbs of registries${why}`, () => {
       ],
       [3, /no snapshot is called wbe; did you mean web/, "push", "wbe", place],
       [2, /expected NAME or NAME:TAG/, "pull", place, "--name", "No"],
-      [2, /reference: expected/, "pull", "oci:./folder"],
+      [2, /place: expected \[docker:\/\/\]REGISTRY\/NAME/, "pull", "oci:./folder"],
       [4, /the name web is already taken by/, "pull", place, "--name", "web"],
       [5, /expected a signature by one of the keys/, "push", "web", place, "--require-key", "other.pem"],
       [5, /expected a signature by one of the keys/, "pull", place, "--require-key", "other.pem"],
@@ -103,7 +103,7 @@ describe(`verbs of registries${why}`, () => {
       runStillpoint("/proc", ["replay", "none"])
     ])
     assert.strictEqual(pull.status, 1, pull.stderr)
-    assert.match(pull.stderr, /^stillpoint: makeDirectory of \/proc\/home failed: ENOENT\n$/)
+    assert.match(pull.stderr, /^stillpoint: makeDirectory of \/proc\/home failed: ENOENT: no such file or directory\n$/)
     assert.strictEqual(replay.status, 3, replay.stderr)
   })
 })

@@ -4,6 +4,13 @@
  * @module
  */
 import { Schema } from "effect"
+import { getSystemErrorMap } from "node:util"
+
+/** The system's own words for its error codes, by code. */
+const meanings = new Map(getSystemErrorMap().values())
+
+/** The meaning of a code; nothing for a code that is not the system's. */
+const meaningOf = (code: string): string | undefined => meanings.get(code)
 
 /** A file operation failed. `code` is the operating system's error code (`ENOSPC`, `EROFS`, `ENOENT`, …). */
 export class FileFault extends Schema.TaggedError<FileFault>()("FileFault", {
@@ -13,8 +20,8 @@ export class FileFault extends Schema.TaggedError<FileFault>()("FileFault", {
 }) {
   override get message(): string {
     const isFull = this.code === "ENOSPC" || this.code === "EDQUOT"
-    const advice = isFull ? ": no space is left there; free some, and try again" : ""
-    return `${this.operation} of ${this.path} failed: ${this.code}${advice}`
+    const meaning = isFull ? "no space is left there; free some, and try again" : meaningOf(this.code)
+    return `${this.operation} of ${this.path} failed: ${this.code}${meaning === undefined ? "" : `: ${meaning}`}`
   }
 }
 

@@ -32,7 +32,7 @@ const throughDraft = <A, E, R>(
  * import { Effect, Stream } from "effect"
  *
  * const nowhere = Effect.flip(writeWhole("/dev/null/report", Stream.make(new Uint8Array(8))))
- * console.log((await Effect.runPromise(nowhere)).message) // write of /dev/null/report failed: ENOTDIR
+ * console.log((await Effect.runPromise(nowhere)).message) // write of /dev/null/report failed: ENOTDIR: not a directory
  * ```
  */
 export const writeWhole = <E, R>(
@@ -69,7 +69,7 @@ export const writeWhole = <E, R>(
  * import { Effect } from "effect"
  *
  * const nothing = Effect.flip(linkWhole("/nowhere/image", "/tmp/stillpoint-image"))
- * console.log((await Effect.runPromise(nothing)).message) // link of /tmp/stillpoint-image failed: ENOENT
+ * console.log((await Effect.runPromise(nothing)).message) // link of /tmp/stillpoint-image failed: ENOENT: no such file or directory
  * ```
  */
 export const linkWhole = (from: string, path: string): Effect.Effect<void, FileFault> =>

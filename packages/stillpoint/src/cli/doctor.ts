@@ -39,7 +39,7 @@ const node = Effect.suspend(() => {
 })
 
 const described = ({ board, detail, isUsable, name }: EngineReport) =>
-  `${name} (board ${board}) ${isUsable ? "can be used" : "cannot be used"}${detail === null ? "" : `: ${detail}`}`
+  `${name} (board ${board}) ${isUsable ? "can be used" : "cannot be used"}${detail === null ? "" : isUsable ? ` (${detail})` : `: ${detail}`}`
 
 const engine = Effect.map(
   engines,

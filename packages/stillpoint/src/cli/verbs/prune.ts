@@ -22,6 +22,8 @@ const dryRun = Flag.Boolean("dry-run").pipe(
 
 const goneOrNot = { onSuccess: ({ isGone }: Removed) => isGone, onFailure: () => false }
 
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`
+
 export const pruneCommand = Command.make("prune", { dryRun, json }, ({ dryRun, json }) =>
   Effect.gen(function* () {
     const snapshots = yield* Snapshots
@@ -43,7 +45,7 @@ export const pruneCommand = Command.make("prune", { dryRun, json }, ({ dryRun, j
     const gone = [...sizes].map(([image, storedBytes]) => ({ image, storedBytes }))
     const storedBytes = [...removed, ...gone].reduce((sum, one) => sum + one.storedBytes, 0)
     yield* answer(json, { dryRun, snapshots: removed, images: gone, storedBytes }, [
-      `${removed.length} snapshots and ${gone.length} images ${dryRun ? "would be removed" : "removed"}: ${mebibytes(storedBytes)}`
+      `${counted(removed.length, "snapshot")} and ${counted(gone.length, "image")} ${dryRun ? "would be removed" : "removed"}: ${mebibytes(storedBytes)}`
     ])
   }).pipe(sandboxes)
 ).pipe(

@@ -27,7 +27,7 @@ export const pullCommand = Command.make(
   ({ json, name, place, replace, requireKey }) =>
     Effect.gen(function* () {
       const named = Option.getOrUndefined(name)
-      const pulled = yield* pullSnapshot(referenceOf(place), named, { replace, ...watched(json, place) })
+      const pulled = yield* pullSnapshot(yield* referenceOf(place), named, { replace, ...watched(json, place) })
       const { artifact, fetchedBytes, kept } = pulled
       yield* answer(json, { ...summary(kept), artifact, fetchedBytes }, [
         `${named ?? kept.digest}: ${mebibytes(fetchedBytes)} fetched, ${mebibytes(kept.storedBytes)} on the disk`

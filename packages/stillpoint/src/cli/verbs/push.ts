@@ -19,9 +19,10 @@ export const pushCommand = Command.make(
   { reference, place, requireKey, json },
   ({ json, place, reference, requireKey }) =>
     Effect.gen(function* () {
-      const pushed = yield* pushSnapshot(reference, referenceOf(place), watched(json, place))
+      const pushed = yield* pushSnapshot(reference, yield* referenceOf(place), watched(json, place))
       yield* answer(json, pushed, [
-        `${place}: ${mebibytes(pushed.sentBytes)} of ${mebibytes(pushed.sizeBytes)} sent; the registry had the rest`
+        `${place}: ${mebibytes(pushed.sentBytes)} of ${mebibytes(pushed.sizeBytes)} sent` +
+          (pushed.sentBytes < pushed.sizeBytes ? "; the registry had the rest" : "")
       ])
     }).pipe(Effect.provide(Artifacts.layer()), namesWith({ requireKey }))
 ).pipe(
