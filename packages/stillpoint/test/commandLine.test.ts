@@ -187,7 +187,30 @@ describe("the command line", () => {
     const page = readFileSync(join(folder, "report.html"), "utf8")
     assert.include(page, "listening on tcp [::]:8080")
     assert.include(page, "onListener(port 8080) decided")
-    assert.match(page, /\d+ restores?, newest first/)
+    const restores = async (): Promise<number> => {
+      await good("report", "web", "--out", "restores.html")
+      const told = /<p>([\d,]+) restores? .*: ([\d,]+) ready, 0 refused; handed over after/.exec(
+        readFileSync(join(folder, "restores.html"), "utf8")
+      )
+      assert.strictEqual(told?.[1], told?.[2])
+      return Number(told?.[1])
+    }
+    // Of every process, each clone: one to fork, and its three forks; those that a server holds ready, and has had.
+    const before = await restores()
+    await good("fork", "web", "--count", "3", "--", "true")
+    assert.strictEqual(await restores(), before + 4)
+    await runStillpoint(
+      folder,
+      ["serve", "web", "--publish", "127.0.0.1:0:8080", "--json", "--clone-per-request"],
+      (child) => {
+        child.stdout?.once("data", async (line: string) => {
+          const { hostPort } = JSON.parse(line) as { readonly hostPort: number }
+          for (let request = 0; request < 3; request++) await (await fetch(`http://127.0.0.1:${hostPort}/`)).text()
+          child.kill("SIGTERM")
+        })
+      }
+    )
+    assert.isAtLeast(await restores(), before + 4 + 3)
     assert.notMatch(page, /<link|<img|url\(|@import| (src|href)=/)
     const { runId } = await answered("inspect", "web", "--json")
     await good("record", "kit:httpd", "--seconds", "1", "--out", "short.jsonl")

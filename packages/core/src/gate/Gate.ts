@@ -16,6 +16,8 @@ import { gateProblems } from "./gateProblems.ts"
 import { gateLoaded, type GateInput, type GateState, stepGate } from "./GateState.ts"
 import { hostNanos, makeWallClock, withWallClock } from "./WallClock.ts"
 
+export { watched } from "./Admission.ts"
+
 /** A machine that has passed its gate. */
 export interface GatedMachine {
   /** The machine. Its wall clock and hardware clock follow the host's: they are corrected before each run. */

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as fc from "fast-check"
+import type { Admission } from "../gate/Admission.ts"
 import { Journal } from "../journal/Journal.ts"
 import * as Pipeline from "../pipeline/Pipeline.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
@@ -174,6 +175,41 @@ describe("a pool", () => {
         })
       ).pipe(Effect.provide(host({ identity: "reject" }, files), { local: true }))
       assert.strictEqual(scriptedMachines.open, 0)
+    })
+  })
+
+  it.effect("each-clone-is-reported-with-the-states-of-its-gate-one-refused-too-and-none-that-was-given-up", () => {
+    const files = new MemoryFiles()
+    const states: Array<string> = []
+    const admissions: Array<Admission> = []
+    const options: ClonePoolOptions = {
+      snapshot,
+      ready: 3,
+      onAdmission: (admission) => Effect.sync(() => void admissions.push(admission)),
+      gate: { onState: ({ _tag }) => Effect.sync(() => void states.push(_tag)) }
+    }
+    const reported = () => admissions.map(({ outcome, states }) => [outcome, ...states.map(({ state }) => state)])
+    return Effect.gen(function* () {
+      yield* published.pipe(Effect.provide(host({}, files), { local: true }))
+      yield* Effect.scoped(Effect.andThen(makeClonePool({ ...options, ready: 1 }), settle)).pipe(
+        Effect.provide(host({ identity: "reject" }, files), { local: true })
+      )
+      assert.deepStrictEqual(reported(), [["refused", "Loaded", "Verified", "IdentityApplied"]])
+      admissions.length = states.length = 0
+      const through = ["Loaded", "Verified", "IdentityApplied", "Acknowledged", "Ready"]
+      const made = [1, 2, 3].map(() => ["ready", ...through])
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const pool = yield* makeClonePool(options)
+          yield* settle
+          assert.deepStrictEqual(reported(), made)
+          assert.deepStrictEqual(states.toSorted(), [...through, ...through, ...through].toSorted())
+          // Another is being made when the pool ends.
+          yield* pool.acquire
+          while (states.length === 15) yield* Effect.yieldNow
+        })
+      ).pipe(Effect.provide(host({}, files), { local: true }))
+      assert.deepStrictEqual(reported(), made)
     })
   })
 

@@ -11,6 +11,7 @@
  * @module
  */
 import { Cause, Deferred, Duration, Effect, Exit, FiberSet, Metric, Schedule, Scope } from "effect"
+import type { Admission } from "../gate/Admission.ts"
 import * as Gate from "../gate/Gate.ts"
 import type { Clone } from "../gate/Gate.ts"
 import type { GateOptions } from "../gate/GateOptions.ts"
@@ -23,6 +24,7 @@ import {
   isFunction,
   isRecord,
   kindProblems,
+  orAbsent,
   unknownProblems
 } from "../optionProblems.ts"
 import { PoolError, type PoolReason } from "./PoolErrors.ts"
@@ -53,6 +55,8 @@ export interface ClonePoolOptions {
   }
   /** How long a shutdown waits for clones in use before it destroys them; 30 s if absent. */
   readonly drainTimeout?: Duration.Input
+  /** Called with how each clone came through its gate, also one that was refused. The clone waits for it. */
+  readonly onAdmission?: (admission: Admission) => Effect.Effect<void>
 }
 
 /** The state of a pool. */
@@ -96,7 +100,8 @@ const poolOptionNames = {
   concurrency: true,
   gate: true,
   health: true,
-  drainTimeout: true
+  drainTimeout: true,
+  onAdmission: true
 } as const satisfies Record<keyof ClonePoolOptions, true>
 
 /** All problems of a pool's options, each with the expected value. */
@@ -132,6 +137,7 @@ const readyProblems = (options: Omit<ClonePoolOptions, "snapshot">): ReadonlyArr
   ...countProblems("pool.maxWaiting", options.maxWaiting, 0),
   ...durationProblems("pool.acquireTimeout", options.acquireTimeout),
   ...durationProblems("pool.drainTimeout", options.drainTimeout),
+  ...kindProblems("pool.onAdmission", options.onAdmission, "a function", orAbsent(isFunction)),
   ...gateProblems("pool.gate", options.gate)
 ]
 
@@ -203,6 +209,20 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
       return Effect.asVoid(Deferred.succeed(first, member))
     })
 
+  const { gate = {}, onAdmission } = options
+  /** Runs the gate of one clone, and reports how it went where somebody asked for that. */
+  const reported = <A>(gated: (gate: GateOptions) => Effect.Effect<A, GateError>) =>
+    onAdmission === undefined
+      ? gated(gate)
+      : Gate.watched(
+          (onState) =>
+            gated({
+              ...gate,
+              onState: (state) => Effect.andThen(onState(state), gate.onState?.(state) ?? Effect.void)
+            }),
+          onAdmission
+        )
+
   /**
    * Takes a clone through its gate and offers it; a clone that fails, or arrives after the pool has closed, leaves nothing
    * behind.
@@ -210,15 +230,17 @@ export const makeClonePool = Effect.fn("ClonePool.make")(function* (options: Clo
   const makeOne = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
-      const gated = Effect.gen(function* () {
-        const machine = yield* Scope.provide(base.fork, scope).pipe(
-          Effect.mapError(
-            (error) => new GateError({ reason: { _tag: "NotRestored", path: snapshot.directory, cause: error.reason } })
+      const gated = (gate: GateOptions) =>
+        Effect.gen(function* () {
+          const machine = yield* Scope.provide(base.fork, scope).pipe(
+            Effect.mapError(
+              (error) =>
+                new GateError({ reason: { _tag: "NotRestored", path: snapshot.directory, cause: error.reason } })
+            )
           )
-        )
-        return yield* Gate.admit(machine, snapshot.manifest.capture.isWorkloadFrozen, options.gate)
-      })
-      const exit = yield* Effect.exit(restore(gated))
+          return yield* Gate.admit(machine, snapshot.manifest.capture.isWorkloadFrozen, gate)
+        })
+      const exit = yield* Effect.exit(restore(reported(gated)))
       if (Exit.isFailure(exit)) {
         yield* Scope.close(scope, exit)
         return yield* Effect.failCause(exit.cause)

@@ -89,6 +89,7 @@ export const exempt: Readonly<Record<string, ReadonlyArray<string>>> = {
     "storyOf",
     "toStream",
     "viewProgress",
+    "Gate.watched",
     "whileFrozen",
     "wordOf",
     "workingSetOf",

@@ -77,7 +77,8 @@ export const pools = nearly({ snapshot: "/s/good", ready: 1 }, [
   "concurrency",
   "gate",
   "health",
-  "drainTimeout"
+  "drainTimeout",
+  "onAdmission"
 ])
 
 export type Called = Effect.Effect<unknown, unknown, Vmm | SnapshotStore | Journal | DurableFiles | Scope.Scope>

@@ -19,7 +19,7 @@ import {
   type StoredSnapshot
 } from "@stillpoint/core"
 import { Effect, Option, Result, Schema } from "effect"
-import { readRestores, type Restore } from "../sandbox/restoreLog.ts"
+import { noRestores, readRestores, type Restores } from "../sandbox/Restores.ts"
 
 /** The data of one run in a report. Unknown values are `null` or empty. */
 export interface ReportedRun {
@@ -30,7 +30,8 @@ export interface ReportedRun {
   /** The run's own events, on the host's clock. */
   readonly run: ReadonlyArray<StampedRunEvent>
   readonly stored: StoredSnapshot | null
-  readonly restores: ReadonlyArray<Restore>
+  /** Those of this host. */
+  readonly restores: Restores
 }
 
 /** A recording on its own: a boot without a decision. */
@@ -41,7 +42,7 @@ export const reportedRecording = (title: string, { events }: Pick<RecordedTimeli
   firing: null,
   run: [],
   stored: null,
-  restores: []
+  restores: noRestores
 })
 
 const reportedSnapshot = Effect.fnUntraced(function* (reference: string) {
@@ -75,7 +76,7 @@ const reportedJournalRun = Effect.fnUntraced(function* (runId: string) {
     firing: fired?._tag === "TriggerFired" ? fired.firing : null,
     run,
     stored: null,
-    restores: []
+    restores: noRestores
   } satisfies ReportedRun
 })
 

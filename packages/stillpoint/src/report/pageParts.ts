@@ -4,7 +4,7 @@
  * @module
  */
 import { explain, guestTimeInWords, runHistoryOf } from "@stillpoint/core"
-import type { Restore } from "../sandbox/restoreLog.ts"
+import type { Restore, Restores } from "../sandbox/Restores.ts"
 import { escaped } from "./escaped.ts"
 import { guestMoments, type Lane } from "./guestLanes.ts"
 import { mebibytes } from "./mebibytes.ts"
@@ -21,13 +21,8 @@ const counted = (count: number, plural: string): string =>
 const millis = (value: number): string => `${value.toFixed(value < 10 ? 2 : 1)} ms`
 
 /** A table of text with a caption, which says how much is left out. */
-const table = (
-  caption: string,
-  heads: ReadonlyArray<string>,
-  rows: ReadonlyArray<ReadonlyArray<string>>,
-  mostShown = mostRows
-): string => {
-  const shown = rows.slice(0, mostShown)
+const table = (caption: string, heads: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+  const shown = rows.slice(0, mostRows)
   const rest = rows.length > shown.length ? `; the first ${number(shown.length)} are shown` : ""
   const head = heads.map((name) => `<th scope="col">${escaped(name)}</th>`).join("")
   const body = shown.map((cells) => `<tr>${cells.map((cell) => `<td>${escaped(cell)}</td>`).join("")}</tr>`).join("\n")
@@ -199,25 +194,42 @@ const after = ({ states }: Restore, state: string): string => {
   return found === undefined ? "not reached" : millis(found.afterMillis)
 }
 
-/** The restores of the snapshot on this host, newest first, and how long each stood at its gate. */
-export const restoresOf = ({ restores, stored, title }: ReportedRun): string =>
-  stored === null
-    ? ""
-    : restores.length === 0
-      ? "<h3>Restores</h3>\n<p>None is recorded on this host.</p>"
-      : `<h3>Restores and their gates</h3>
+/** The restores of the snapshot on this host in a sentence. */
+const restoresInWords = ({ first, latest, ready, readyMillis, refused }: Restores): string => {
+  const begin = new Date((first[0] ?? latest[0])?.atMillis ?? 0).toISOString()
+  const end = new Date((latest.at(-1) ?? first.at(-1))?.atMillis ?? 0).toISOString()
+  const when = ready + refused === 1 ? `at ${begin}` : `from ${begin} to ${end}`
+  const took =
+    ready === 0
+      ? ""
+      : ready === 1
+        ? `; handed over after ${millis(readyMillis.total)}`
+        : `; handed over after ${millis(readyMillis.total / ready)} on average, ${millis(readyMillis.longest)} at most`
+  return `${counted(ready + refused, "restores")} ${when}: ${number(ready)} ready, ${number(refused)} refused${took}.`
+}
+
+/** The restores of the snapshot on this host: how many, and of some of them how long each stood at its gate, newest first. */
+export const restoresOf = ({ restores, stored, title }: ReportedRun): string => {
+  if (stored === null) return ""
+  const count = restores.ready + restores.refused
+  if (count === 0) return "<h3>Restores</h3>\n<p>None is recorded on this host.</p>"
+  const full = [...restores.first, ...restores.latest].toReversed()
+  const caption =
+    full.length < count
+      ? `${number(full.length)} of ${counted(count, "restores")}, newest first: the latest, and the first`
+      : `${counted(count, "restores")}, newest first`
+  return `<h3>Restores and their gates</h3>
+<p>${escaped(restoresInWords(restores))}</p>
 ${scrolled(
   `Restores of ${title}`,
   table(
-    `${counted(restores.length, "restores")}, newest first`,
+    caption,
     ["Began", "Outcome", "Verified", "Identity sent", "Acknowledged", "Handed over"],
-    restores
-      .toReversed()
-      .map((restore) => [
-        new Date(restore.atMillis).toISOString(),
-        restore.outcome,
-        ...["Verified", "IdentityApplied", "Acknowledged", "Ready"].map((state) => after(restore, state))
-      ]),
-    20
+    full.map((restore) => [
+      new Date(restore.atMillis).toISOString(),
+      restore.outcome,
+      ...["Verified", "IdentityApplied", "Acknowledged", "Ready"].map((state) => after(restore, state))
+    ])
   )
 )}`
+}

@@ -6,6 +6,7 @@ import { assert } from "vitest"
 import { guestLanes } from "./guestLanes.ts"
 import { jsonInPage, reportPage } from "./report.ts"
 import type { ReportedRun } from "./ReportedRun.ts"
+import { noRestores } from "../sandbox/Restores.ts"
 
 const nasty = fc.constantFrom(
   "</script><script>alert(1)</script>",
@@ -43,7 +44,7 @@ const runOf = (words: ReadonlyArray<string>): ReportedRun => {
       { atMillis: 5, event: { _tag: "StageFinished", stage: text(), hostNanos: 5 } }
     ],
     stored: null,
-    restores: []
+    restores: noRestores
   }
 }
 

@@ -30,7 +30,7 @@ import { Effect, Exit, Schema, Scope, Semaphore } from "effect"
 import { type BakeOptions, bakedOnce, commandOf } from "./bake.ts"
 import { checkedOptions, isFree, SnapshotName } from "./checkedOptions.ts"
 import { disksIn } from "./imageSpec.ts"
-import { keptRestore } from "./restoreLog.ts"
+import { noted, noteOf } from "./RestoreLog.ts"
 
 /** Options of a sandbox: its image, and the moment of its capture. */
 export interface SandboxOptions extends BakeOptions {}
@@ -43,8 +43,11 @@ export interface CommandResult {
   readonly stderr: string
 }
 
+/** The options of a pool that {@link poolOf} gives. */
+const ofTheSnapshot = ["snapshot", "gate", "onAdmission"] as const
+
 /** The clones that {@link Sandbox.serve} keeps; 2 ready ones by default. */
-export type ServePool = Partial<Omit<ClonePoolOptions, "snapshot" | "gate">>
+export type ServePool = Partial<Omit<ClonePoolOptions, (typeof ofTheSnapshot)[number]>>
 
 /** Options for serving a stored snapshot: those of `serve`, and how many clones it keeps. */
 export interface ServeSnapshotOptions extends Omit<ServeOptions, "pool"> {
@@ -68,7 +71,7 @@ const usuallyReady = 2
 
 const PoolData = Schema.Record(Schema.String, Schema.Unknown).check(
   Schema.makeFilter((pool) => {
-    const told = ["snapshot", "gate"].filter((name) => name in pool)
+    const told = ofTheSnapshot.filter((name) => name in pool)
     return told.length === 0 || `expected no ${told.join(" and no ")}: the snapshot that is served is named before`
   })
 )
@@ -240,7 +243,9 @@ export class Sandbox {
     const forks = Effect.suspend(() =>
       Effect.forEach(Array.from({ length: count }), () =>
         Effect.gen({ self: this }, function* (this: Sandbox) {
-          const gated = yield* Gate.fork(this.machine)
+          const gated = yield* noted(this.restoredFrom.manifest.digest, (onState) =>
+            Gate.fork(this.machine, false, { onState })
+          )
           return new Sandbox({ ...gated, snapshot: this.restoredFrom }, this.wasCached)
         })
       )
@@ -299,9 +304,7 @@ export const cloneOf = Effect.fnUntraced(function* (snapshot: Snapshot) {
   const { home } = yield* Snapshots
   const { directory, manifest } = snapshot
   const { digest } = manifest
-  return yield* keptRestore(digest, (onState) =>
-    Gate.restore(directory, { digest, diskSources: disksIn(home), onState })
-  )
+  return yield* noted(digest, (onState) => Gate.restore(directory, { digest, diskSources: disksIn(home), onState }))
 })
 
 /** Options of a pool of clones of a stored snapshot, for `makeClonePool` and `serve`. */
@@ -312,6 +315,7 @@ export const poolOf = Effect.fnUntraced(function* (reference: string, ready: num
   return {
     snapshot: directory,
     ready,
-    gate: { digest: manifest.digest, diskSources: disksIn(home) }
+    gate: { digest: manifest.digest, diskSources: disksIn(home) },
+    onAdmission: yield* noteOf(manifest.digest)
   } satisfies ClonePoolOptions
 })

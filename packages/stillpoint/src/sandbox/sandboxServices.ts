@@ -19,6 +19,7 @@ import { Archive, defaultGuestKitConfig, GuestKit } from "@stillpoint/kit"
 import { NativeAgent, NativeVmm } from "@stillpoint/native"
 import { Effect, Layer, Schema } from "effect"
 import { LongWorkListener } from "./LongWork.ts"
+import { RestoreLog } from "./RestoreLog.ts"
 import { optionOf, Path, problemsOf, refused } from "./checkedOptions.ts"
 
 /** Options of the services that sandboxes share. */
@@ -95,6 +96,6 @@ const servicesOf = (options: StillpointOptions) => {
     Snapshots.layerHost({ home, ...keys }),
     Layer.provide(SnapshotStore.layerKeyed(keys), DurableFiles.layer),
     DurableFiles.layer,
-    journalIn(home)
+    Layer.provideMerge(RestoreLog.layer, journalIn(home))
   )
 }
