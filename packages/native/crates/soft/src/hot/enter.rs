@@ -4,6 +4,7 @@ use super::units::{execute_single, make_single, run_code};
 use crate::core::{Core, Trouble};
 use crate::exec::drive;
 use crate::hart::Hart;
+use crate::jit::code_page::Content;
 use crate::jit::translator::Translator;
 
 /// Maximum number of ticks that a unit takes at its entry.
@@ -59,8 +60,11 @@ fn look_page_up(core: &mut Core, va: u64, pa: u64) -> Result<(), Trouble> {
         return Ok(());
     }
     let Some(content) = core.code_page(pa)? else { return Ok(()) };
-    let content = *content;
-    if core.translator().is_some_and(|translator| translator.adopt(va, pa, &content)) {
+    let content: *const Content = content;
+    // SAFETY: `code_page` has just given it: a page that can be read, and nothing writes to memory while the
+    // translator, which has no way there, compares it.
+    let content = unsafe { &*content };
+    if core.translator().is_some_and(|translator| translator.adopt(va, pa, content)) {
         core.watch_view(va, pa);
     }
     Ok(())

@@ -147,6 +147,15 @@ impl Translator {
         self.made.adopted_pages += u64::from(found.is_some());
         let known = found.map_or(Known::Absent, Known::Adopted);
         self.known.insert((page, pa & PAGE_MASK), known);
+        if let (Some(found), Some(arena)) = (found, &self.arena) {
+            let delta = pa.wrapping_sub(va);
+            // SAFETY: a page is boxed in its arena and goes with it alone; the arena is held.
+            for (offset, code) in unsafe { &*found }.targets() {
+                let entry =
+                    TableEntry { va: page + offset as u64, delta, code: arena.address(code) };
+                foresee(&mut self.table, entry);
+            }
+        }
         found.is_some()
     }
 
@@ -163,6 +172,12 @@ impl Translator {
     /// The code for `va`, whose physical address is `va + delta`.
     #[inline]
     pub fn code_at(&self, va: u64, delta: u64) -> Option<*const u8> {
+        self.code_in_page(va, delta).map(|(code, _)| code)
+    }
+
+    /// The code for `va`, and the shared page that it is of; `None` in its place for the machine's own code.
+    #[inline]
+    fn code_in_page(&self, va: u64, delta: u64) -> Option<(*const u8, Option<&Page>)> {
         if !self.has_room() {
             return None;
         }
@@ -172,12 +187,12 @@ impl Translator {
         {
             // SAFETY: a page is boxed in its arena and goes with it alone. That arena is held: `known` is of
             // `last`, which `hold` makes the one that it takes hold of, and `known` empty where it was another.
-            let code = unsafe { &**page }.code((va & !PAGE_MASK) as usize);
-            if let Some(code) = code {
-                return Some(arena.address(code));
+            let page = unsafe { &**page };
+            if let Some(code) = page.code((va & !PAGE_MASK) as usize) {
+                return Some((arena.address(code), Some(page)));
             }
         }
-        self.own.as_ref()?.code_at(va, delta)
+        Some((self.own.as_ref()?.code_at(va, delta)?, None))
     }
 
     /// Translates, for all machines, the `len` bytes of code at `va` and `pa`, of a page with this content;
@@ -265,8 +280,14 @@ impl Translator {
         if entry.tag != tag(hart.pc) {
             return None;
         }
-        let found = self.superseded(hart.pc, entry.delta);
-        Some((found.or_else(|| self.code_at(hart.pc, entry.delta))?, entry.delta))
+        if let Some(found) = self.superseded(hart.pc, entry.delta) {
+            return Some((found, entry.delta));
+        }
+        let (code, page) = self.code_in_page(hart.pc, entry.delta)?;
+        if let Some(page) = page {
+            page.note_target((hart.pc & !PAGE_MASK) as usize);
+        }
+        Some((code, entry.delta))
     }
 
     /// The code for `va` if another address took its place in the table: it may be kept beside, where no jump
@@ -304,6 +325,15 @@ impl Translator {
             Entry::Vacant(vacant) => vacant.insert((self.make_single)(raw)?),
         };
         Some(made.block())
+    }
+}
+
+/// Takes an entry into the table unless that would take the place of another one.
+fn foresee(table: &mut [TableEntry], entry: TableEntry) {
+    let place = in_table(entry.va);
+    let is_free = |at: usize| table[at].code.is_null() || in_table(table[at].va) != at;
+    if let Some(at) = [place, place ^ 1].into_iter().find(|at| is_free(*at)) {
+        table[at] = entry;
     }
 }
 

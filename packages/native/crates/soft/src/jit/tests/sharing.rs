@@ -256,3 +256,26 @@ fn what_a_family_shared_ends_with_it() {
     drop((fork_platform, fork));
     assert!(shared.is_some_and(|shared| shared.strong_count() == 0));
 }
+
+#[test]
+fn what_each_machine_of_a_family_lacks_a_little_of_is_shared_in_the_end() {
+    // A chain of jumps to the next instruction, each a block.
+    let chain =
+        Case { code: vec![0x0040_006f; 150], registers: vec![0; 19], patch: (0, 0), paging: false };
+    let (mut platform, mut parent) = machine(&chain, Some(u32::MAX));
+    parent.set_sharing(4);
+    assert!(!advance(&mut platform, &mut parent, 100));
+    parent.leave_derived(platform.memory.as_mut(), true);
+    let mut decoded = Vec::new();
+    for _ in 0..5 {
+        let (mut platform, mut fork) = (platform.fork(), Soft::new());
+        fork.set_translation(Some(u32::MAX));
+        fork.set_sharing(4);
+        assert!(fork.load(&parent.save()).is_ok());
+        // Far less than a quarter of what is shared.
+        assert!(!advance(&mut platform, &mut fork, 110));
+        decoded.push(fork.blocks().1);
+        fork.leave_derived(platform.memory.as_mut(), false);
+    }
+    assert!(decoded[0] >= 8 && decoded[4] == 0, "{decoded:?}");
+}

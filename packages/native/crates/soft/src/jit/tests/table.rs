@@ -58,3 +58,40 @@ fn functions_32_kib_apart_do_not_evict_each_other() {
     let functions = [1u64, 9, 17].map(|page| RAM + (page << 12) + 0x100);
     assert!(times_left(&functions) < 100);
 }
+
+/// `jal x0, offset`.
+fn jump(offset: i32) -> u32 {
+    let bits = offset as u32;
+    let low = (bits >> 1 & 0x3ff) << 21 | (bits >> 11 & 1) << 20 | (bits >> 12 & 0xff) << 12;
+    0x6f | (bits >> 20 & 1) << 31 | low
+}
+
+/// How often translated code was left for a jump, of a chain of jumps between two pages, there and back.
+fn times_left_on_a_chain(store: &Arc<Store>, heat: u32) -> u64 {
+    const LENGTH: u64 = 40;
+    let mut platform = Platform::new(PagedMemory::new(RAM, RAM_BYTES));
+    for link in 0..LENGTH {
+        let there = RAM + 4 * link;
+        let back = if link + 1 < LENGTH { 4 - 0x1000 } else { 0 };
+        for (at, word) in [(there, jump(0x1000)), (there + 0x1000, jump(back))] {
+            assert!(platform.memory.write(at, &word.to_le_bytes()).is_ok());
+        }
+    }
+    let mut engine = Soft::new();
+    engine.set_store(store.clone());
+    engine.set_translation(Some(heat));
+    engine.reset(Entry { pc: RAM, device_tree: 0 });
+    // The last jump leads to itself.
+    assert_eq!(engine.run(&mut platform, TICKS), Exit::Deadline);
+    engine.profile().left_indirect
+}
+
+#[test]
+fn a_machine_knows_beforehand_where_others_arrived_in_a_page() {
+    let store = Arc::new(Store::new(1 << 20));
+    // The first executes the chain once, interpreting, the second once what was translated meanwhile.
+    times_left_on_a_chain(&store, 0);
+    let without = times_left_on_a_chain(&store, u32::MAX);
+    let with = times_left_on_a_chain(&store, u32::MAX);
+    assert!(without >= 70 && with <= 10, "{without}, then {with}");
+}
