@@ -62,6 +62,8 @@ pub struct Cache<T: Translations> {
     parted: AddressMap<u8>,
     /// Blocks that were decoded since the blocks were last left to other machines.
     decoded: usize,
+    /// Those of them that the family was told of.
+    missed: usize,
 }
 
 /// New blocks that are worth leaving to other machines.
@@ -95,6 +97,7 @@ impl<T: Translations> Cache<T> {
             shared: None,
             parted: AddressMap::default(),
             decoded: 0,
+            missed: 0,
         }
     }
 
@@ -181,8 +184,9 @@ impl<T: Translations> Cache<T> {
     }
 
     /// Leaves the blocks to the other machines that have the pages they were decoded from, if there are
-    /// such machines and `worth_leaving` new blocks, or a quarter of the number that they have already;
-    /// see [`GuestMemory::keep_page`] for `to_be_forked`.
+    /// such machines and `worth_leaving` new blocks, and if all of them together have decoded a quarter of
+    /// the number that is shared already: what each lacks a little of is worth one copy, too; see
+    /// [`GuestMemory::keep_page`] for `to_be_forked`.
     pub fn leave(
         &mut self,
         memory: &mut dyn GuestMemory,
@@ -194,10 +198,13 @@ impl<T: Translations> Cache<T> {
         }
         let before: Option<Arc<SharedBlocks>> = memory.derived().get();
         let known = before.as_ref().map_or(0, |before| before.count());
-        if self.decoded < (known / 4).min(worth_leaving.saturating_mul(16)) {
+        let fresh = std::mem::replace(&mut self.missed, self.decoded).abs_diff(self.decoded);
+        let missed = before.as_ref().map_or(self.decoded, |before| before.miss(fresh));
+        if missed < (known / 4).min(worth_leaving.saturating_mul(16)) {
             return;
         }
         self.decoded = 0;
+        self.missed = 0;
         // Of too many those that were arrived at lately.
         let recent = self.by_pa.len() > MOST_BLOCKS;
         let all = self.by_pa.iter().filter(|_| !recent).map(|(_, block)| block.cast_const());

@@ -15,7 +15,7 @@
 use super::slabs::Slabs;
 use super::{AddressMap, Block, Entries, Place, Slot, nowhere};
 use crate::page::{NO_TAG, PAGE_MASK};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use stillpoint_vmm::memory::{GuestMemory, KeptPage};
 
 /// Maximum number of blocks that are shared in one family.
@@ -30,6 +30,8 @@ pub struct SharedBlocks {
     /// Number of entries of each block by machines of the family, by its number; counts that are lost
     /// between threads do not matter.
     entered: Vec<AtomicU8>,
+    /// Blocks that machines of the family decoded because they are not here.
+    missed: AtomicUsize,
 }
 
 // SAFETY: the blocks lie in `slabs`, which is not written once `new` has returned: `find` gives out
@@ -69,15 +71,22 @@ impl SharedBlocks {
                 unsafe { this.copy(block, entries.shared, heat.saturating_sub((*block).heat)) };
             }
         }
-        for (pa, block) in before.iter().flat_map(|before| &before.by_pa) {
-            let page = pa & PAGE_MASK;
-            let Some(content) = before.and_then(|before| before.pages.get(&page)) else { continue };
-            let mine = this.pages.entry(page).or_insert_with(|| content.clone());
-            if mine.address() == content.address() && !this.by_pa.contains_key(pa) {
+        // If not all have room, those that are hot go without: they are translated, and seldom entered here.
+        let heat = heat.min(u32::from(u8::MAX));
+        for is_hot in [false, true] {
+            let Some(before) = before else { break };
+            for (pa, block) in &before.by_pa {
                 // SAFETY: the block is of `before.by_pa`, so in slabs that live while `before` is borrowed.
-                unsafe {
-                    let entered = before.map_or(0, |before| before.entered((**block).heat));
-                    this.copy(*block, entries.shared, entered);
+                let entered = before.entered(unsafe { (**block).heat });
+                let page = pa & PAGE_MASK;
+                let Some(content) = before.pages.get(&page).filter(|_| (entered >= heat) == is_hot)
+                else {
+                    continue;
+                };
+                let mine = this.pages.entry(page).or_insert_with(|| content.clone());
+                if mine.address() == content.address() && !this.by_pa.contains_key(pa) {
+                    // SAFETY: as above.
+                    unsafe { this.copy(*block, entries.shared, entered) };
                 }
             }
         }
@@ -151,6 +160,11 @@ impl SharedBlocks {
             return false;
         }
         true
+    }
+
+    /// Counts so many blocks that a machine had to decode; returns the number of all so far.
+    pub fn miss(&self, blocks: usize) -> usize {
+        self.missed.fetch_add(blocks, Ordering::Relaxed).saturating_add(blocks)
     }
 
     /// Number of blocks.
