@@ -18,6 +18,14 @@ export interface FileStatus {
   readonly userId: number
 }
 
+/** The state of some files at one moment. */
+export interface FilesStamp {
+  /** Equal to an earlier one if none of the files was changed or exchanged in between. */
+  readonly text: string
+  /** Time since the last change to any of them, milliseconds by the host's clock. */
+  readonly ageMillis: number
+}
+
 /**
  * The result of requesting a lock: it is `held`, another owner has `taken` it, or the file is `absent`.
  *
@@ -64,6 +72,11 @@ export interface DurableFilesShape {
   ) => Effect.Effect<{ readonly sha256: string; readonly sizeBytes: number }, FileFault | FileUnfit>
   /** The file at a path, or `null`. */
   readonly inspect: (path: string) => Effect.Effect<FileStatus | null, FileFault>
+  /**
+   * The state of the files at `paths`, no link followed, and of the targets of `followed`; `null` if it cannot be had. If left out, what
+   * was read is read again each time.
+   */
+  readonly stamp?: (followed: ReadonlyArray<string>, paths: ReadonlyArray<string>) => Effect.Effect<FilesStamp | null>
   /** Fails where nothing can be made in a directory: it is none, others' alone, or on a file system that is only read. Makes nothing. */
   readonly admitsNames: (directory: string) => Effect.Effect<void, FileFault>
   /** The path without links, its last part included; parts that do not exist stay as they are. */

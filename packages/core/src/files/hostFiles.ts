@@ -13,6 +13,7 @@ import { FileFault, FileUnfit } from "./FileErrors.ts"
 import { holdFile } from "./holdFile.ts"
 import { readRegular, readRegularFile } from "./readRegular.ts"
 import { codeOf } from "./systemCode.ts"
+import { stampOf } from "./fileStamps.ts"
 
 /** An interrupted operation is awaited until the system ends it, so that no file stays open. */
 export const attempt = <A>(operation: string, path: string, run: () => Promise<A>): Effect.Effect<A, FileFault> =>
@@ -194,6 +195,7 @@ export const hostFiles: DurableFilesShape = {
   read: (path, atMostBytes) => attemptReading("read", path, () => readWhole(path, atMostBytes)),
   digest: (path, atMostBytes) => attemptReading("digest", path, () => digestWhole(path, atMostBytes)),
   inspect: (path) => attempt("inspect", path, () => inspectPath(path)),
+  stamp: (followed, paths) => Effect.sync(() => stampOf(followed, paths)),
   admitsNames: (path) => attempt("make", path, () => admitsNames(path)),
   resolve: (path) => attempt("resolve", path, () => resolveLinks(path)),
   hold: holdFile,

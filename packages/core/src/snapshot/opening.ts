@@ -10,6 +10,7 @@ import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import { type FileFault, FileUnfit } from "../files/FileErrors.ts"
 import { type Manifest, sha256, timelineFileName, validationFileName } from "./Manifest.ts"
 import type { OpenOptions, Snapshot } from "./Snapshot.ts"
+import { makeOpenedBefore } from "./openedBefore.ts"
 import { followChain } from "./SnapshotChain.ts"
 import { requireSigned, type SnapshotKeys } from "./signing.ts"
 import {
@@ -89,8 +90,12 @@ export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<Sna
       const obstacle = readinessObstacle({ directory, manifest, validation })
       if (obstacle !== null) return yield* obstacle
     }
-    const layers = [{ directory, manifest }, ...chain].map((link) => contentsOf(link.directory, link.manifest))
-    return { directory, manifest, layers, parents: chain.map((link) => link.directory), validation }
+    const links = [{ directory, manifest }, ...chain]
+    const layers = links.map((link) => contentsOf(link.directory, link.manifest))
+    return {
+      links,
+      snapshot: { directory, manifest, layers, parents: chain.map((link) => link.directory), validation }
+    }
   })
 
   /** A snapshot that is replaced while it is read looks torn, so it is read again. */
@@ -111,9 +116,31 @@ export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<Sna
       )
     )
 
+  const openedBefore = makeOpenedBefore(files)
+
+  /** One that was opened before and is unchanged, unless it is not what these options ask for. */
+  const recall = (path: string, options: OpenOptions | undefined) =>
+    typeof path === "string"
+      ? Effect.map(openedBefore.recall(path), (known) =>
+          known === null ||
+          (options?.digest !== undefined && options.digest !== known.manifest.digest) ||
+          (options?.allowUnvalidated !== true && readinessObstacle(known) !== null)
+            ? null
+            : known
+        )
+      : Effect.succeed(null)
+
   const open = Effect.fn("SnapshotStore.open")(
     (path: string, options?: OpenOptions) =>
-      Effect.flatMap(resolvedPath(files, path), (directory) => openVerified(directory, options)),
+      Effect.flatMap(recall(path, options), (known): Effect.Effect<Snapshot, SnapshotOpenReason> => {
+        if (known !== null) return Effect.succeed(known)
+        const beganMillis = performance.now()
+        return resolvedPath(files, path).pipe(
+          Effect.flatMap((directory) => openVerified(directory, options)),
+          Effect.tap(({ links, snapshot }) => openedBefore.remember(path, snapshot, links, beganMillis)),
+          Effect.map(({ snapshot }) => snapshot)
+        )
+      }),
     (effect, path) =>
       Effect.mapError(effect, (reason: SnapshotOpenReason) => new SnapshotOpenError({ path: named(path), reason }))
   )
