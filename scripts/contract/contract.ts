@@ -408,6 +408,14 @@ export const contract: Contract = {
       doc: "The agent has opened its channel, the port of a virtio console, which both sides use from here on.",
       frame: 0x16,
       fields: []
+    },
+    EngineChosen: {
+      doc: "The machine was made on an engine: the first event of a boot.",
+      fields: [
+        field("engine", "text", "Its name."),
+        field("requested", "text", "What was asked for: a name, or `auto`."),
+        field("reason", "text", "Why it is this engine.", "textBytes")
+      ]
     }
   },
 

@@ -46,6 +46,8 @@ export const BootReason = Schema.TaggedUnion({
   MemorySizeInvalid: said,
   SampleStepInvalid: said,
   EngineUnknown: said,
+  /** This host lacks what the engine needs; the message says what, and what to do. */
+  EngineUnusable: said,
   MachineInvalid: said,
   KernelUnreadable: said,
   KernelUnknown: said,

@@ -5,6 +5,7 @@
  */
 import { Context, type Duration, type Effect, type Schema, type Scope } from "effect"
 import type { Observable } from "rxjs"
+import type { EngineChoice } from "./EngineChoice.ts"
 import type { DiskSpec } from "./DiskSpec.ts"
 import type { StartSpec } from "./WorkloadSpec.ts"
 import type { AgentError, WorkloadStartError } from "./AgentErrors.ts"
@@ -278,6 +279,8 @@ export interface Machine {
   readonly id: string
   /** Name of the engine: `soft`, `kvm`, `replay`. */
   readonly engine: string
+  /** Why it is that one; `null` if that was not recorded. A clone has it of the boot that it comes from. */
+  readonly engineChoice: EngineChoice | null
   readonly memoryMib: number
   /** Whether equal inputs give equal runs. If so, policies decide in lockstep. */
   readonly isDeterministic: boolean

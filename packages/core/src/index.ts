@@ -10,6 +10,7 @@ export {
   rejectReasons
 } from "./contract/contract.ts"
 export { presentKindName } from "./contract/upcasts.ts"
+export * from "./EngineChoice.ts"
 export * from "./GuestActivity.ts"
 export * from "./GuestAgent.ts"
 export type * from "./GuestImage.ts"

@@ -7,6 +7,7 @@ import { type BootSpec, type Machine, type MachineError, machineReasons, Vmm } f
 import { type SaidBody, toldAgent, toldId } from "@stillpoint/core/testing"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect, Exit, Scope } from "effect"
+import { engines } from "../src/engines.ts"
 import { guestMemory, limitGuestMemory } from "../src/guestMemory.ts"
 import { folder, layer, linux, linuxAt, payload, spinning, waiting } from "./guests.ts"
 
@@ -128,6 +129,12 @@ describe("every reason is reached by its name", () => {
         const boot = (reason: string, spec: BootSpec) => reach(`BootError.${reason}`, Effect.scoped(vmm.boot(spec)))
         yield* boot("InvalidConfiguration", { ...guest, memoryMib: 0 })
         yield* boot("EngineUnknown", { ...guest, engine: "sofd" })
+        const unusable = (yield* engines).find(({ isUsable }) => !isUsable)
+        if (unusable !== undefined) yield* boot("EngineUnusable", { ...guest, engine: unusable.name })
+        else {
+          skipped.add("BootError.EngineUnusable")
+          yield* Effect.logWarning("skipped: this host can use every engine")
+        }
         yield* boot("SampleStepInvalid", { ...guest, dirtySampleNanos: 1 })
         yield* boot("KernelUnreadable", { kernelPath: join(root, "nothing") })
         yield* boot("KernelUnknown", { kernelPath: file("text", "not a kernel".repeat(50)) })

@@ -20,11 +20,11 @@ export * from "./report/runPicture.ts"
 export { report, reportPage } from "./report/report.ts"
 export { type ReportedRun, reportedRecording, reportedRun } from "./report/ReportedRun.ts"
 export { bake, type BakeOptions, type Baked } from "./sandbox/bake.ts"
+export { explainSnapshot } from "./sandbox/explainSnapshot.ts"
 export type { ImageOptions, WorkloadOptions } from "./sandbox/imageSpec.ts"
 export { type Moment, readMoment } from "./sandbox/readMoment.ts"
 export {
   type CommandResult,
-  explainSnapshot,
   poolOf,
   Sandbox,
   type SandboxOptions,

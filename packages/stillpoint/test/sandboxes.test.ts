@@ -24,6 +24,7 @@ describe("a sandbox", () => {
     await using sandbox = await Stillpoint.create({ ...options, name: "web" })
     assert.isTrue(sandbox.wasCached)
     assert.match(String(sandbox.explain), /^onListener\(port 8080\) decided/)
+    assert.match(String(sandbox.explain), /\nIt ran on engine soft \(auto: the kernel is a RISC-V kernel\)\.$/)
 
     // Commands, files, ports.
     assert.deepStrictEqual(await sandbox.exec("echo out; echo err >&2; exit 3"), {

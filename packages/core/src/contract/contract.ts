@@ -9,7 +9,7 @@ import { Effect, Schema } from "effect"
 export const contractVersion = 4
 
 /** SHA-256 of the contract that this build follows. */
-export const contractHash = "84edca714f2686027ff9d2dcddf65245cba1ae6b4ed101442ed96b1c16fe0651"
+export const contractHash = "65eade1fc56530463f37c9b0a4e3b453913e8bce132c1a0156926a65de335a0e"
 
 /** Bounds that the guest's agent and the machine keep. */
 export const contractLimits = {
@@ -80,10 +80,11 @@ export const guestEventKinds = [
   "RequestServed",
   "ConnectionClosed",
   "TrafficPassed",
-  "AgentChannelOpened"
+  "AgentChannelOpened",
+  "EngineChosen"
 ] as const
 
-/** The number of a kind; 42 for one that this build does not know. Written out, because it is asked for every event. */
+/** The number of a kind; 43 for one that this build does not know. Written out, because it is asked for every event. */
 export const guestEventNumber = (kind: string): number => {
   switch (kind) {
     case "SerialLine":
@@ -170,8 +171,10 @@ export const guestEventNumber = (kind: string): number => {
       return 40
     case "AgentChannelOpened":
       return 41
-    default:
+    case "EngineChosen":
       return 42
+    default:
+      return 43
   }
 }
 
@@ -564,7 +567,14 @@ export const guestEventFields = {
     /** Guest time between the two samples. */ overNanos: Schema.Natural
   },
   /** The agent has opened its channel, the port of a virtio console, which both sides use from here on. */
-  AgentChannelOpened: { ...position }
+  AgentChannelOpened: { ...position },
+  /** The machine was made on an engine: the first event of a boot. */
+  EngineChosen: {
+    ...position,
+    /** Its name. */ engine: Schema.String,
+    /** What was asked for: a name, or `auto`. */ requested: Schema.String,
+    /** Why it is this engine. */ reason: Schema.String
+  }
 } as const
 
 /** The version of the contract in which each kind became what it is. */
@@ -610,7 +620,8 @@ export const guestEventVersions: Readonly<Record<keyof typeof guestEventFields, 
   RequestServed: 1,
   ConnectionClosed: 1,
   TrafficPassed: 1,
-  AgentChannelOpened: 1
+  AgentChannelOpened: 1,
+  EngineChosen: 1
 }
 
 const isNatural = (value: unknown): boolean => typeof value === "number" && Number.isSafeInteger(value) && value >= 0
@@ -925,5 +936,15 @@ export const plainEventChecks: ReadonlyMap<string, (event: Readonly<Record<strin
       isNatural(event["overNanos"]) &&
       hasKeys(event, 6)
   ],
-  ["AgentChannelOpened", (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && hasKeys(event, 3)]
+  ["AgentChannelOpened", (event) => isNatural(event["seq"]) && isNatural(event["atNanos"]) && hasKeys(event, 3)],
+  [
+    "EngineChosen",
+    (event) =>
+      isNatural(event["seq"]) &&
+      isNatural(event["atNanos"]) &&
+      isString(event["engine"]) &&
+      isString(event["requested"]) &&
+      isString(event["reason"]) &&
+      hasKeys(event, 6)
+  ]
 ])

@@ -4,6 +4,7 @@
  * @module
  */
 import { Schema } from "effect"
+import { EngineChoice } from "../EngineChoice.ts"
 import { Firing } from "../Firing.ts"
 import { GuestNanos } from "../GuestEvent.ts"
 import { OwnerRecord } from "../files/Owner.ts"
@@ -31,6 +32,8 @@ export const RunEvent = Schema.TaggedUnion({
   MachineBooted: {
     atNanos: GuestNanos,
     engine: Schema.String,
+    /** Why it is that engine; absent if that was not recorded. */
+    engineChoice: Schema.optionalKey(EngineChoice),
     memoryMib: Schema.Natural,
     /** Stream of the journal with the guest's events; `null` if it is not recorded. */
     guestStream: Schema.NullOr(Schema.String)

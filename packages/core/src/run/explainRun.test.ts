@@ -31,7 +31,14 @@ const ready: ReadonlyArray<RunEvent> = [
     isValidated: false
   },
   { _tag: "StageStarted", stage: "boot", attempt: 1 },
-  { _tag: "MachineBooted", atNanos: 0, engine: "soft", memoryMib: 128, guestStream: null },
+  {
+    _tag: "MachineBooted",
+    atNanos: 0,
+    engine: "soft",
+    engineChoice: { requested: "auto", reason: "it is a test" },
+    memoryMib: 128,
+    guestStream: null
+  },
   { _tag: "StageFinished", stage: "boot", hostNanos: 5 },
   { _tag: "StageStarted", stage: "watch", attempt: 1 },
   { _tag: "TriggerFired", firing },
@@ -46,7 +53,7 @@ describe("explain", () => {
     const { firing: told, text } = story(...ready)
     assert.deepStrictEqual(text.split("\n"), [
       "Pipeline web began; its snapshot goes to /s/web.",
-      "A soft machine with 128 MiB was made.",
+      "A machine with 128 MiB was made, on engine soft (auto: it is a test).",
       "on WorkloadPreExec decided at 300 ms of guest time: it had waited for the first WorkloadPreExec since 0 ns.",
       "The cause was event 3, WorkloadPreExec: /bin/serve.",
       "The guest stopped at that very instruction.",

@@ -5,6 +5,7 @@
  */
 import { Effect } from "effect"
 import type { Firing } from "../Firing.ts"
+import { engineInWords } from "../EngineChoice.ts"
 import { explain } from "../explaining/explain.ts"
 import { oneLine } from "../explaining/quoting.ts"
 import { guestTimeInWords } from "../guestTimeInWords.ts"
@@ -35,7 +36,7 @@ const tell = ({ event }: StampedRunEvent): string | null => {
         `${event.isValidated ? ", and is validated before it is ready" : ""}.`
       )
     case "MachineBooted":
-      return `A ${oneLine(event.engine)} machine with ${event.memoryMib} MiB was made.`
+      return `A machine with ${event.memoryMib} MiB was made, on engine ${oneLine(engineInWords(event.engine, event.engineChoice))}.`
     case "TriggerFired":
       return explain(event.firing).text
     case "GuestFrozen":

@@ -23,6 +23,7 @@
  */
 import { createHash } from "node:crypto"
 import { Effect, Result, Schema } from "effect"
+import { EngineChoice } from "../EngineChoice.ts"
 import { isTooDeep, mostJsonLevels, parseBoundedJson } from "../internal/boundedJson.ts"
 import { canonicalJson } from "../internal/canonicalJson.ts"
 
@@ -91,6 +92,8 @@ export const ManifestFields = {
   /** Id of the run that took the snapshot. */
   runId: Schema.String,
   memoryMib: Schema.Natural,
+  /** Why the machine had its engine; absent if that was not recorded. */
+  engineChoice: Schema.optionalKey(EngineChoice),
   /** The boot specification as the caller gave it, without bulk bytes. */
   configuration: Schema.Json,
   /** The policy that was asked to decide. */

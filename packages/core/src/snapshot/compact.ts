@@ -6,6 +6,7 @@
 import { Effect, Schema } from "effect"
 import { restoreSnapshot } from "./restoreSnapshot.ts"
 import { type PublishOptions, SnapshotStore } from "./SnapshotStore.ts"
+import { recordedChoice } from "../EngineChoice.ts"
 import { Vmm } from "../Vmm.ts"
 
 /** A compacted snapshot did not give the machine that its chain gives; nothing was published. */
@@ -55,11 +56,22 @@ export const compactSnapshot = Effect.fn("compactSnapshot")(function* (
         })
       )
       if (found !== expected) return yield* new CompactionDiffers({ directory: original.directory, expected, found })
-      const { capture, configuration, engine, memoryMib, policy, provenance, runId, validation } = original.manifest
+      const { capture, configuration, engine, engineChoice, memoryMib, policy, provenance, runId, validation } =
+        original.manifest
       return yield* store.publish(
         staging,
         {
-          draft: { engine, runId, memoryMib, configuration, policy, provenance, capture, validation },
+          draft: {
+            engine,
+            ...recordedChoice(engineChoice),
+            runId,
+            memoryMib,
+            configuration,
+            policy,
+            provenance,
+            capture,
+            validation
+          },
           captured,
           timeline: yield* store.timeline(original),
           ...(original.validation === null ? {} : { verdict: original.validation })

@@ -293,6 +293,7 @@ const makeMachine = (
     const machine: Machine = {
       id: `scripted-${nextMachineId++}`,
       engine: "scripted",
+      engineChoice: { requested: "auto", reason: "it follows a script" },
       memoryMib: state.memoryMib,
       isDeterministic: options.isDeterministic ?? true,
       beginning,

@@ -39,6 +39,8 @@ export const exempt: Readonly<Record<string, ReadonlyArray<string>>> = {
     "draftObstacle",
     "drawIdentity",
     "encodeEndLine",
+    "engineInWords",
+    "recordedChoice",
     "encodeEventLine",
     "encodeHeaderLine",
     "encodeManifest",

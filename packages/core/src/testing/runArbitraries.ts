@@ -45,6 +45,7 @@ export const commandArbitraries: {
     _tag: fc.constant("RecordBoot" as const),
     atNanos: nanos,
     engine: words,
+    engineChoice: fc.record({ requested: words, reason: words }),
     memoryMib: fc.constantFrom(64, 128),
     guestStream: fc.constant(null)
   }),

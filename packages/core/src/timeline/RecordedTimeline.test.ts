@@ -110,6 +110,7 @@ const bodies: Readonly<Record<GuestEventKind, fc.Arbitrary<object>>> = {
     open: natural
   }),
   AgentChannelOpened: fc.constant({}),
+  EngineChosen: fc.record({ engine: text, requested: text, reason: text }),
   TrafficPassed: fc.record({ bytesIn: natural, bytesOut: natural, overNanos: natural })
 }
 

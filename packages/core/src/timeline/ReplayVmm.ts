@@ -226,6 +226,7 @@ const machineOf = (player: Player): Machine => {
   return {
     id: "replay",
     engine: "replay",
+    engineChoice: null,
     memoryMib: memoryMibOf(player.timeline),
     isDeterministic: true,
     beginning: player.beginning,

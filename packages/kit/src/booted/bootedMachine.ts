@@ -3,7 +3,15 @@
  *
  * @module
  */
-import { bootSpecJson, type BootSpec, captureRecording, type Machine, SnapshotStore, Vmm } from "@stillpoint/core"
+import {
+  bootSpecJson,
+  type BootSpec,
+  captureRecording,
+  type Machine,
+  recordedChoice,
+  SnapshotStore,
+  Vmm
+} from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 
 /** Memory with which a kit surely comes up: Debian's kernel keeps about 66 MiB for itself. */
@@ -56,6 +64,7 @@ export const publishBooted = Effect.fnUntraced(function* (machine: Machine, spec
   const { atNanos, engine, memoryMib, pauseNanos, seq } = captured
   const draft = {
     engine,
+    ...recordedChoice(machine.engineChoice),
     runId: "booted-kit",
     memoryMib,
     configuration: bootSpecJson(spec),

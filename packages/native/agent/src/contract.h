@@ -6,8 +6,8 @@
 
 enum { CONTRACT_VERSION = 4 };
 
-/* 84edca714f2686027ff9d2dcddf65245cba1ae6b4ed101442ed96b1c16fe0651: the first eight bytes, which AgentReady carries behind its fields. */
-#define CONTRACT_HASH UINT64_C(0x84edca714f268602)
+/* 65eade1fc56530463f37c9b0a4e3b453913e8bce132c1a0156926a65de335a0e: the first eight bytes, which AgentReady carries behind its fields. */
+#define CONTRACT_HASH UINT64_C(0x65eade1fc5653046)
 
 enum contract_limit {
 	/* Largest length field of a frame: its type and payload. */

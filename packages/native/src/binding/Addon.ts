@@ -43,6 +43,8 @@ export declare class NativeImage {
 export declare class NativeMachine {
   /** The engine's name. */
   get engine(): string
+  /** Why it is that one; `null` if that was not recorded. */
+  get engineChoice(): EngineChoice | null
   /** Guest memory in MiB. */
   get memoryMib(): number
   /** Whether equal inputs give equal runs. */
@@ -360,6 +362,14 @@ export interface EgressRule {
   ports: Array<PortRange> | null
   /** `tcp`, or `udp`. */
   protocol: string
+}
+
+/** Why a machine has its engine. */
+export interface EngineChoice {
+  /** What was asked for: a name, or `auto`. */
+  requested: string
+  /** Why it is this engine. */
+  reason: string
 }
 
 /** An engine that machines can name. */

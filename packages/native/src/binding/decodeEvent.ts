@@ -7,7 +7,7 @@ import { type GuestEvent, guestEventKinds } from "@stillpoint/core"
 import type { EventReader } from "./EventReader.ts"
 
 /** SHA-256 of the contract that this decoder follows. */
-export const decoderContractHash = "84edca714f2686027ff9d2dcddf65245cba1ae6b4ed101442ed96b1c16fe0651"
+export const decoderContractHash = "65eade1fc56530463f37c9b0a4e3b453913e8bce132c1a0156926a65de335a0e"
 
 const frameName = (number: number) => {
   switch (number) {
@@ -487,8 +487,17 @@ export const decodeEvent = (reader: EventReader, seq: number): GuestEvent => {
       }
     case 41:
       return { _tag: "AgentChannelOpened", seq, atNanos }
+    case 42:
+      return {
+        _tag: "EngineChosen",
+        seq,
+        atNanos,
+        engine: reader.text(),
+        requested: reader.text(),
+        reason: reader.text()
+      }
     default:
       // The hashes of the addon's contract and of this file's are compared when the addon is loaded.
-      throw new Error(`event ${seq}: expected a kind below 42, found ${kind}`)
+      throw new Error(`event ${seq}: expected a kind below 43, found ${kind}`)
   }
 }

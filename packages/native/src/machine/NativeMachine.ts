@@ -241,6 +241,7 @@ const make = (native: Addon.NativeMachine): Machine => {
   const self: Machine = {
     id: randomUUID(),
     engine: native.engine,
+    engineChoice: native.engineChoice,
     memoryMib: native.memoryMib,
     isDeterministic: native.isDeterministic,
     beginning: activityOf(native.beginning),

@@ -19,6 +19,7 @@ export const summary = ({
   names,
   namedAt: namedAtMillis === null ? null : new Date(namedAtMillis).toISOString(),
   engine: manifest?.engine ?? null,
+  engineChoice: manifest?.engineChoice ?? null,
   memoryMib: manifest?.memoryMib ?? null,
   guestNanos: manifest?.capture.atNanos ?? null,
   storedBytes,

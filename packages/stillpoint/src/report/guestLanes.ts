@@ -108,6 +108,8 @@ const eventInWords = (event: GuestEvent): string => {
       return `${wordOf(event.name)} ${quoted(JSON.stringify(event.payload))}`
     case "GuestPanicked":
       return `panic: ${quoted(event.message)}`
+    case "EngineChosen":
+      return `engine ${wordOf(event.engine)}: ${quoted(event.reason)}`
     case "EngineFault":
       return `engine fault: ${quoted(event.message)}`
     default:
@@ -140,6 +142,7 @@ const alsoCounted: typeof counted = [
 const troubles = new Set<string>(["GuestPanicked", "EngineFault", "WorkloadFailed", "DiskFailed", "EventsDropped"])
 const momentKinds = new Set<string>([
   ...troubles,
+  "EngineChosen",
   "AgentReady",
   "WorkloadPreExec",
   "ListenerBound",

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { explain, guestTimeInWords, runHistoryOf } from "@stillpoint/core"
+import { engineInWords, explain, guestTimeInWords, runHistoryOf } from "@stillpoint/core"
 import type { Restore, Restores } from "../sandbox/Restores.ts"
 import { escaped } from "./escaped.ts"
 import { guestMoments, type Lane } from "./guestLanes.ts"
@@ -133,7 +133,7 @@ export const factsOf = (run: ReportedRun): ReadonlyArray<readonly [name: string,
     ["Memory", manifest === null ? none : `${manifest.memoryMib} MiB`],
     ["On the disk", stored === null ? none : mebibytes(stored.storedBytes)],
     ["Working set", workingSetOf(run)],
-    ["Engine", manifest?.engine ?? none],
+    ["Engine", manifest === null ? none : engineInWords(manifest.engine, manifest.engineChoice)],
     ["Digest", stored === null ? none : stored.digest.slice(0, 12)]
   ]
 }

@@ -25,6 +25,7 @@ const runOf = (words: ReadonlyArray<string>): ReportedRun => {
   const text = (): string => words[next++ % words.length] ?? ""
   const at = () => ({ seq: next, atNanos: next * 1000 })
   const events: ReadonlyArray<GuestEvent> = [
+    { _tag: "EngineChosen", ...at(), engine: text(), requested: text(), reason: text() },
     { _tag: "SerialLine", ...at(), port: 0, text: text() },
     { _tag: "WorkloadPreExec", ...at(), argv: [text(), text()], holdNanos: null },
     { _tag: "ListenerBound", ...at(), protocol: "tcp", address: text(), port: 80 },
@@ -33,7 +34,7 @@ const runOf = (words: ReadonlyArray<string>): ReportedRun => {
     { _tag: "Custom", ...at(), name: text(), payload: { [text()]: text() } },
     { _tag: "GuestPanicked", ...at(), message: text() }
   ]
-  const firing = sampleFiring(events[1] as GuestEvent)
+  const firing = sampleFiring(events[2] as GuestEvent)
   return {
     title: text(),
     runId: text(),

@@ -8,8 +8,6 @@ import {
   type Clone,
   type ClonePoolOptions,
   type ExecSpec,
-  explain,
-  firingOf,
   Gate,
   type GuestFiles,
   type LiveMachine,
@@ -17,6 +15,7 @@ import {
   type MachineError,
   type PublishedPort,
   type PublishSpec,
+  recordedChoice,
   serve,
   type ServeOptions,
   type Snapshot,
@@ -29,6 +28,7 @@ import {
 import { Effect, Exit, Schema, Scope, Semaphore } from "effect"
 import { type BakeOptions, bakedOnce, commandOf } from "./bake.ts"
 import { checkedOptions, isFree, SnapshotName } from "./checkedOptions.ts"
+import { explainSnapshot } from "./explainSnapshot.ts"
 import { disksIn } from "./imageSpec.ts"
 import { noted, noteOf } from "./RestoreLog.ts"
 
@@ -52,12 +52,6 @@ export type ServePool = Partial<Omit<ClonePoolOptions, (typeof ofTheSnapshot)[nu
 /** Options for serving a stored snapshot: those of `serve`, and how many clones it keeps. */
 export interface ServeSnapshotOptions extends Omit<ServeOptions, "pool"> {
   readonly pool?: ServePool
-}
-
-/** Why a snapshot was taken at that moment, from its manifest; `null` if no policy decided. */
-export const explainSnapshot = ({ manifest }: Pick<Snapshot, "manifest">): string | null => {
-  const firing = firingOf(manifest.provenance)
-  return firing === null ? null : explain(firing).text
 }
 
 const Count = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
@@ -275,6 +269,7 @@ export class Sandbox {
             timeline,
             draft: {
               engine: captured.engine,
+              ...recordedChoice(machine.engineChoice),
               runId: `sandbox-${restoredFrom.manifest.digest.slice(0, 12)}`,
               memoryMib: captured.memoryMib,
               configuration,

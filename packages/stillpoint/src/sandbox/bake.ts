@@ -16,6 +16,7 @@ import {
 } from "@stillpoint/core"
 import type { Policy } from "@stillpoint/triggers"
 import { Effect } from "effect"
+import { explainSnapshot } from "./explainSnapshot.ts"
 import { type ImageOptions, imageSpec } from "./imageSpec.ts"
 import { cacheRepository, checkedBake, isFree } from "./checkedOptions.ts"
 import type { Moment } from "./readMoment.ts"
@@ -56,7 +57,7 @@ export interface Baked {
   readonly pauseMs: number
   readonly storedBytes: number
   readonly engine: string
-  /** Why it was captured at that moment, one sentence a line. */
+  /** Why it was captured at that moment and ran on that engine, one sentence a line. */
   readonly why: string
 }
 
@@ -120,7 +121,7 @@ export const bakeSpec = Effect.fn("bakeSpec")(function* (
         pauseMs: pauseNanos / 1e6,
         storedBytes,
         engine: snapshot.manifest.engine,
-        why: explain(firing).text
+        why: explainSnapshot(snapshot) ?? explain(firing).text
       } satisfies Baked
     })
   )

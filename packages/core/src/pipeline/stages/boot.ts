@@ -4,6 +4,7 @@
  * @module
  */
 import { Effect } from "effect"
+import { recordedChoice } from "../../EngineChoice.ts"
 import type { GuestTimeline } from "../../GuestTimeline.ts"
 import { newGuestStream, recordGuest } from "../../journal/guestStream.ts"
 import { RunContext } from "../../run/RunContext.ts"
@@ -31,7 +32,9 @@ const recordBoot = (machine: Machine, guestStream: string | null) =>
   Effect.gen(function* () {
     const run = yield* RunContext
     const atNanos = yield* machine.nowNanos
-    yield* run.tell({ _tag: "RecordBoot", atNanos, engine: machine.engine, memoryMib: machine.memoryMib, guestStream })
+    const { engine, engineChoice, memoryMib } = machine
+    const choice = recordedChoice(engineChoice)
+    yield* run.tell({ _tag: "RecordBoot", atNanos, engine, ...choice, memoryMib, guestStream })
   })
 
 /** An existing machine that has executed nothing that a policy may want to see. */

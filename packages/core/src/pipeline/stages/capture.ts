@@ -4,6 +4,7 @@
  * @module
  */
 import { Effect, Metric, Schema } from "effect"
+import { recordedChoice } from "../../EngineChoice.ts"
 import { FiringJson } from "../../Firing.ts"
 import { RunContext } from "../../run/RunContext.ts"
 import { type PublishOptions, type Snapshot, SnapshotStore, type Staging } from "../../snapshot/SnapshotStore.ts"
@@ -108,6 +109,7 @@ export const publish = (options: PublishOptions & { readonly validation?: "none"
           timeline: recording,
           draft: {
             engine: captured.engine,
+            ...recordedChoice(stage.machine.engineChoice),
             runId: run.runId,
             memoryMib: captured.memoryMib,
             configuration: bootSpecJson(spec),

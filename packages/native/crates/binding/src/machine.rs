@@ -3,6 +3,7 @@
 use crate::captured_files::CapturedFiles;
 use crate::disk_spec::DiskSpec;
 use crate::egress_policy::{EgressPolicy, TrafficLimits};
+use crate::engine_choice::EngineChoice;
 use crate::event_batch::{EventBatch, batch, integer, seq};
 use crate::exec_request::{ExecRequest, cells};
 use crate::failure::Failure;
@@ -65,6 +66,13 @@ impl NativeMachine {
     #[napi(getter)]
     pub fn engine(&self) -> &str {
         &self.hosted.facts().engine
+    }
+
+    /// Why it is that one; `null` if that was not recorded.
+    #[napi(getter)]
+    pub fn engine_choice(&self) -> Either<EngineChoice, Null> {
+        let choice = self.hosted.facts().engine_choice.clone();
+        choice.map_or(Either::B(Null), |choice| Either::A(choice.into()))
     }
 
     /// Guest memory in MiB.

@@ -5,7 +5,7 @@
 //! let names: Vec<_> = engines().kinds().iter().map(|kind| kind.name()).collect();
 //! assert_eq!(names[0], "soft");
 //! assert_eq!(engines().make("auto")?.name(), "soft");
-//! # Ok::<(), stillpoint_vmm::engines::EngineUnknown>(())
+//! # Ok::<(), stillpoint_vmm::engines::EngineRefused>(())
 //! ```
 
 use std::sync::LazyLock;

@@ -12,11 +12,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use stillpoint_net::{Limits, Network, NetworkError};
 use stillpoint_vmm::engine::Nanos;
-use stillpoint_vmm::engines::Engines;
+use stillpoint_vmm::engines::{EngineChoice, Engines};
 use stillpoint_vmm::event::Event;
 use stillpoint_vmm::machine::{
-    Activity, CreateError, HORIZON_NANOS, Machine, MachineConfig, MachineHandle, Pace, RunUntil,
-    Stop,
+    Activity, HORIZON_NANOS, Machine, MachineConfig, MachineHandle, Pace, RunUntil, Stop,
 };
 use stillpoint_vmm::snapshot::{CaptureKind, CapturedFiles, RestoreOptions};
 
@@ -31,6 +30,8 @@ const FOR_ROOM: Duration = Duration::from_millis(1);
 pub struct Facts {
     /// The engine's name.
     pub engine: String,
+    /// Why it is that one; `None` if that was not recorded.
+    pub engine_choice: Option<EngineChoice>,
     /// Guest memory in MiB, rounded up.
     pub memory_mib: u32,
     /// Whether equal inputs give equal runs.
@@ -91,10 +92,7 @@ impl Hosted {
         engines: &Engines,
         workers: &Workers,
     ) -> Result<Self, Refusal> {
-        let engine = engines
-            .make_for(&config.engine, &config.kernel, config.form)
-            .map_err(CreateError::from)?;
-        Ok(Self::new(Machine::new(config, engine)?, workers))
+        Ok(Self::new(Machine::boot(config, engines)?, workers))
     }
 
     /// Restores the machine that was captured to the first of `directories`, on the calling thread; the
@@ -113,7 +111,7 @@ impl Hosted {
         Ok(Self::new(machine, workers))
     }
 
-    /// Takes over an existing machine. Its log begins with its next event.
+    /// Takes over an existing machine. Its log begins with the next event that no run has told.
     pub fn new(mut machine: Machine, workers: &Workers) -> Self {
         let waker: Arc<OnceLock<Waker>> = Arc::default();
         let network = {
@@ -132,11 +130,12 @@ impl Hosted {
             engine: origin.machine.engine.clone(),
             memory_mib: u32::try_from(memory.size_bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX),
             is_deterministic: origin.deterministic,
-            first_seq: machine.next_seq(),
+            engine_choice: origin.engine_choice.clone(),
+            first_seq: machine.untold_seq(),
             begins_at_nanos: machine.now(),
             begins_with: machine.activity(),
         };
-        let log = Arc::new(EventLog::new(machine.next_seq(), DEFAULT_LIMIT_BYTES));
+        let log = Arc::new(EventLog::new(machine.untold_seq(), DEFAULT_LIMIT_BYTES));
         let handle = machine.handle();
         let interrupt = {
             let (handle, log) = (machine.handle(), Arc::clone(&log));

@@ -14,7 +14,6 @@ use stillpoint_host::outside::{Outside, Waker};
 use stillpoint_host::refusal::Refusal;
 use stillpoint_host::workers::Workers;
 use stillpoint_vmm::board::PayloadForm;
-use stillpoint_vmm::engines::AUTO;
 use stillpoint_vmm::event::{Event, EventBody};
 use stillpoint_vmm::loaders::Source;
 use stillpoint_vmm::machine::{Machine, MachineConfig, RunUntil, Stop};
@@ -36,7 +35,7 @@ fn hosted(workers: &Workers) -> Hosted {
 }
 
 fn machine() -> Machine {
-    Machine::new(&config(), engines().make(AUTO).expect("an engine")).expect("a machine")
+    Machine::boot(&config(), engines()).expect("a machine")
 }
 
 type Answer<R> = mpsc::Receiver<Result<R, Refusal>>;

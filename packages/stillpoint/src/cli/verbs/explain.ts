@@ -6,7 +6,7 @@
 import { type Snapshot, Snapshots } from "@stillpoint/core"
 import { Effect } from "effect"
 import { Command } from "effect/cli"
-import { explainSnapshot } from "../../sandbox/Sandbox.ts"
+import { explainSnapshot } from "../../sandbox/explainSnapshot.ts"
 import { answer } from "../Output.ts"
 import { json, reference } from "../arguments.ts"
 import { names } from "../layers.ts"

@@ -198,6 +198,11 @@ pub(super) fn fields(body: &EventBody, into: &mut Vec<u8>) {
             into.extend_from_slice(&over_nanos.to_le_bytes());
         }
         EventBody::AgentChannelOpened => {}
+        EventBody::EngineChosen { engine, requested, reason } => {
+            super::bytes(into, engine.as_bytes());
+            super::bytes(into, requested.as_bytes());
+            super::bytes(into, reason.as_bytes());
+        }
     }
 }
 
@@ -333,5 +338,10 @@ pub(super) fn every_body() -> Vec<EventBody> {
             over_nanos: (1 << 40) + 3,
         },
         EventBody::AgentChannelOpened,
+        EventBody::EngineChosen {
+            engine: "engine — ✓".to_owned(),
+            requested: "requested — ✓".to_owned(),
+            reason: "reason — ✓".to_owned(),
+        },
     ]
 }

@@ -7,7 +7,7 @@ use stillpoint_vmm::control::EncodeError;
 use stillpoint_vmm::devices::RenewalInvalid;
 use stillpoint_vmm::disks::{DiskError, DiskFault};
 use stillpoint_vmm::engine::StateError;
-use stillpoint_vmm::engines::EngineUnknown;
+use stillpoint_vmm::engines::EngineRefused;
 use stillpoint_vmm::event::{DiskFailure, EventsLost};
 use stillpoint_vmm::loaders::LoadError;
 use stillpoint_vmm::machine::{
@@ -114,12 +114,17 @@ fn create() -> Vec<CreateError> {
     let others = one_of_each!(CreateError {
         CreateError::MemorySizeInvalid { .. } => CreateError::MemorySizeInvalid { least: 1, most: 2, found: 3 },
         CreateError::SampleStepInvalid { .. } => CreateError::SampleStepInvalid { least: 2, found: 1 },
-        CreateError::EngineUnknown(_) => CreateError::EngineUnknown(EngineUnknown { expected: text("auto, soft"), found: text("sofd") }),
+        CreateError::Engine(_) => CreateError::Engine(EngineRefused::EngineUnknown { expected: text("auto, soft"), found: text("sofd") }),
         CreateError::MachineInvalid(_) => CreateError::MachineInvalid(DescriptionInvalid { problems: vec![text("processors: expected 1, found 2")] }),
         CreateError::Disk(_) => CreateError::Disk(DiskError::DiskNameTaken { name: text("data") }),
         CreateError::Load(_) => CreateError::Load(LoadError::MemoryTooSmall { expected: 2, found: 1 }),
     });
     let others = others.into_iter().chain(disk().into_iter().map(CreateError::Disk));
+    let engines = one_of_each!(EngineRefused {
+        EngineRefused::EngineUnknown { .. } => EngineRefused::EngineUnknown { expected: text("auto, soft"), found: text("sofd") },
+        EngineRefused::EngineUnusable { .. } => EngineRefused::EngineUnusable { engine: text("kvm"), wanted: text("asked for by name"), found: text("no /dev/kvm"), remedy: text("use another") },
+    });
+    let others = others.chain(engines.into_iter().map(CreateError::Engine));
     others.chain(load().into_iter().map(CreateError::Load)).collect()
 }
 

@@ -54,10 +54,10 @@ pub mod limits {
 pub const CONTRACT_VERSION: u32 = 4;
 
 /// SHA-256 of the contract, in hexadecimal digits.
-pub const CONTRACT_HASH: &str = "84edca714f2686027ff9d2dcddf65245cba1ae6b4ed101442ed96b1c16fe0651";
+pub const CONTRACT_HASH: &str = "65eade1fc56530463f37c9b0a4e3b453913e8bce132c1a0156926a65de335a0e";
 
 /// Part of the hash that the agent's hello carries.
-pub const HELLO_HASH: u64 = 0x84edca714f268602;
+pub const HELLO_HASH: u64 = 0x65eade1fc5653046;
 
 /// Transport protocol of a listener, by its number in IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -1153,6 +1153,15 @@ pub enum EventBody {
     },
     /// The agent has opened its channel, the port of a virtio console, which both sides use from here on.
     AgentChannelOpened,
+    /// The machine was made on an engine: the first event of a boot.
+    EngineChosen {
+        /// Its name.
+        engine: String,
+        /// What was asked for: a name, or `auto`.
+        requested: String,
+        /// Why it is this engine.
+        reason: String,
+    },
 }
 
 /// The kinds of guest events; a kind's number is its place.
@@ -1243,11 +1252,13 @@ pub enum EventKind {
     TrafficPassed,
     /// The agent has opened its channel, the port of a virtio console, which both sides use from here on.
     AgentChannelOpened,
+    /// The machine was made on an engine: the first event of a boot.
+    EngineChosen,
 }
 
 impl EventKind {
     /// Every kind, in the order of the contract.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::SerialLine,
         Self::HeartbeatTick,
         Self::WorkloadPreExec,
@@ -1290,6 +1301,7 @@ impl EventKind {
         Self::ConnectionClosed,
         Self::TrafficPassed,
         Self::AgentChannelOpened,
+        Self::EngineChosen,
     ];
 
     /// The kind's name: the `_tag` of its events.
@@ -1337,6 +1349,7 @@ impl EventKind {
             Self::ConnectionClosed => "ConnectionClosed",
             Self::TrafficPassed => "TrafficPassed",
             Self::AgentChannelOpened => "AgentChannelOpened",
+            Self::EngineChosen => "EngineChosen",
         }
     }
 }
@@ -1387,6 +1400,7 @@ impl EventBody {
             Self::ConnectionClosed { .. } => EventKind::ConnectionClosed,
             Self::TrafficPassed { .. } => EventKind::TrafficPassed,
             Self::AgentChannelOpened => EventKind::AgentChannelOpened,
+            Self::EngineChosen { .. } => EventKind::EngineChosen,
         }
     }
 
@@ -1420,6 +1434,9 @@ impl EventBody {
                 Self::ConnectionOpened { peer_address, .. } => peer_address.len(),
                 Self::RequestServed { peer_address, .. } => peer_address.len(),
                 Self::ConnectionClosed { peer_address, .. } => peer_address.len(),
+                Self::EngineChosen { engine, requested, reason } => {
+                    engine.len() + requested.len() + reason.len()
+                }
                 _ => 0,
             }
     }

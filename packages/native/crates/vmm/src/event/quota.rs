@@ -67,6 +67,7 @@ impl Quota {
             | EventKind::RequestServed
             | EventKind::DiskAttached
             | EventKind::EventsDropped
+            | EventKind::EngineChosen
             | EventKind::GuestHalted
             | EventKind::GuestReset
             | EventKind::EngineFault => return None,

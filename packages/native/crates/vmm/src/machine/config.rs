@@ -5,7 +5,7 @@ use super::memory_limits::{MAX_MEMORY_BYTES, MIN_MEMORY_BYTES};
 use crate::board::{Board, PayloadForm};
 use crate::devices::DeviceDescription;
 use crate::disks::{DiskError, DiskSpec};
-use crate::engines::{AUTO, EngineUnknown};
+use crate::engines::{AUTO, EngineRefused};
 use crate::event::{EventKind, Quota};
 use crate::loaders::{LoadError, Source};
 use crate::memory::PAGE_BYTES;
@@ -152,9 +152,9 @@ pub enum CreateError {
         /// The requested value.
         found: Nanos,
     },
-    /// No engine of that name, or none that this host can use.
+    /// No engine of that name, or one that this host cannot use.
     #[error(transparent)]
-    EngineUnknown(#[from] EngineUnknown),
+    Engine(#[from] EngineRefused),
     /// The machine that was described is none of this build.
     #[error(transparent)]
     MachineInvalid(#[from] DescriptionInvalid),
@@ -172,7 +172,7 @@ impl CreateError {
         match self {
             Self::MemorySizeInvalid { .. } => "MemorySizeInvalid",
             Self::SampleStepInvalid { .. } => "SampleStepInvalid",
-            Self::EngineUnknown(_) => "EngineUnknown",
+            Self::Engine(error) => error.name(),
             Self::MachineInvalid(_) => "MachineInvalid",
             Self::Disk(error) => error.name(),
             Self::Load(error) => error.name(),

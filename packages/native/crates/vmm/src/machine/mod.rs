@@ -47,7 +47,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::board::{Boot, PayloadForm};
 use crate::disks::Disks;
 use crate::engine::Engine;
-use crate::event::{Event, EventsLost, Quotas};
+use crate::engines::{EngineChoice, Engines};
+use crate::event::{Event, EventBody, EventsLost, Quotas};
 use crate::loaders::{LoadError, Source, SourceError, unpack};
 use crate::memory::GuestMemory;
 use crate::network::Link;
@@ -156,6 +157,7 @@ impl Machine {
         platform.disks = disks;
         let origin = Origin {
             machine,
+            engine_choice: None,
             deterministic: engine.is_deterministic() && config.seed != Seed::Host,
             command_line,
             kernel_digest: blake3::hash(&kernel).to_hex().to_string(),
@@ -178,6 +180,20 @@ impl Machine {
             callers: Callers::Settled,
             link: None,
         })
+    }
+
+    /// The same on the engine that `config` asks for, among `engines`: its first event says which one that is and why.
+    ///
+    /// # Errors
+    /// [`CreateError`] if it cannot be made.
+    pub fn boot(config: &MachineConfig, engines: &Engines) -> Result<Self, CreateError> {
+        let (engine, choice) = engines.make_for(&config.engine, &config.kernel, config.form)?;
+        let mut machine = Self::new(config, engine)?;
+        let EngineChoice { requested, reason } = choice.clone();
+        let engine = machine.origin.machine.engine.clone();
+        machine.origin.engine_choice = Some(choice);
+        machine.platform.emit(EventBody::EngineChosen { engine, requested, reason });
+        Ok(machine)
     }
 
     /// A machine from the parts of a snapshot.
@@ -249,6 +265,11 @@ impl Machine {
     /// The origin of the machine.
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// The `seq` of the first event that the sink of runs has not seen.
+    pub fn untold_seq(&self) -> u64 {
+        self.delivered
     }
 
     pub(crate) fn life(&self) -> &Life {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::MachineDescription;
+use crate::engines::EngineChoice;
 
 /// The origin of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +11,9 @@ use super::MachineDescription;
 pub struct Origin {
     /// The machine.
     pub machine: MachineDescription,
+    /// Why it has its engine; `None` if that was not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_choice: Option<EngineChoice>,
     /// Whether equal inputs give equal runs of this machine.
     pub deterministic: bool,
     /// The kernel's command line.

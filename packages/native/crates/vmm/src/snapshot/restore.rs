@@ -130,8 +130,9 @@ impl Machine {
             expected,
             found: found.clone(),
         };
-        let engine =
-            engines.make(&described.engine).map_err(|unknown| mismatch(unknown.expected))?;
+        let engine = engines
+            .make(&described.engine)
+            .map_err(|refused| mismatch(engines.expected(&refused)))?;
         let board = engine.board();
         if described.engine != engine.name() || described.board != board.name() {
             return Err(mismatch(format!("{} on board {}", engine.name(), board.name())));

@@ -77,6 +77,7 @@ pub(super) fn header(text: &[u8]) -> Result<SnapshotHeader, serde_json::Error> {
         digests_digest: old.digests_digest,
         disks: Vec::new(),
         origin: Origin {
+            engine_choice: None,
             machine: MachineDescription {
                 engine: origin.engine,
                 board: origin.board,
