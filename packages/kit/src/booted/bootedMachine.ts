@@ -8,7 +8,9 @@ import {
   type BootSpec,
   captureRecording,
   type Machine,
+  readRegularFile,
   recordedChoice,
+  sha256,
   SnapshotStore,
   Vmm
 } from "@stillpoint/core"
@@ -31,19 +33,29 @@ export class BootedKitNotReady extends Schema.TaggedError<BootedKitNotReady>()("
   }
 }
 
+/** A kernel that a machine was just made of is no larger. */
+const mostKernelBytes = 2 ** 31
+
 /** Guest time that the kit may take to come up (it takes half a second), and then to come to rest. */
 const bootNanos = 10_000_000_000
 const restNanos = 1_000_000_000
 
 /**
- * Identifies what a kit boots: all executed code is in the machine before its first instruction, be it kernel, root or devices.
+ * Identifies what a kit boots: all executed code is in the machine before its first instruction, be it kernel, root or devices. The
+ * state of a machine that is not deterministic holds counters of its host, so what it is made of stands for it.
  */
 export const bootedKey = (spec: BootSpec) =>
   Effect.scoped(
-    Effect.flatMap(
-      Vmm.use((vmm) => vmm.boot(spec)),
-      (machine) => machine.digest
-    )
+    Effect.gen(function* () {
+      const { boot, build } = yield* Vmm
+      const machine = yield* boot(spec)
+      if (machine.isDeterministic) return yield* machine.digest
+      const kernel = yield* Effect.promise(() =>
+        readRegularFile(spec.kernelPath, mostKernelBytes, { followsLinks: true })
+      )
+      const { kernelPath: _path, ...said } = bootSpecJson(spec)
+      return sha256(JSON.stringify([build ?? null, machine.engine, sha256(kernel), said]))
+    })
   )
 
 /** A machine whose kit is up and at rest, with empty slots and without a workload. */
