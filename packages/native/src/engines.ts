@@ -15,7 +15,7 @@ export interface EngineReport {
   /** Name of its board, for which kernels and payloads are built. */
   readonly board: string
   readonly isUsable: boolean
-  /** Why this host cannot use it, or a remark if it can. */
+  /** Why this host cannot use it, or if it can, why it does not run every guest; `null` if it runs every guest. */
   readonly detail: string | null
 }
 

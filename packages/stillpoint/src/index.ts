@@ -20,6 +20,7 @@ export * from "./report/runPicture.ts"
 export { report, reportPage } from "./report/report.ts"
 export { type ReportedRun, reportedRecording, reportedRun } from "./report/ReportedRun.ts"
 export { bake, type BakeOptions, type Baked } from "./sandbox/bake.ts"
+export type { PlatformName } from "./sandbox/platforms.ts"
 export { explainSnapshot } from "./sandbox/explainSnapshot.ts"
 export type { ImageOptions, WorkloadOptions } from "./sandbox/imageSpec.ts"
 export { type Moment, readMoment } from "./sandbox/readMoment.ts"
@@ -31,7 +32,14 @@ export {
   type ServePool,
   type ServeSnapshotOptions
 } from "./sandbox/Sandbox.ts"
-export { BakeNotValid, ImageNotKept, ImageUnknown, MomentInvalid, SandboxClosed } from "./sandbox/SandboxError.ts"
+export {
+  BakeNotValid,
+  ImageNotKept,
+  ImageUnknown,
+  MomentInvalid,
+  PlatformUnusable,
+  SandboxClosed
+} from "./sandbox/SandboxError.ts"
 export type { Abortable } from "./sandbox/abortable.ts"
 export { type RunningCommand, Stillpoint } from "./sandbox/Stillpoint.ts"
 export { type ServedOptions, ServedSnapshot } from "./sandbox/ServedSnapshot.ts"

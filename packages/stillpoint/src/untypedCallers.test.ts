@@ -93,12 +93,19 @@ const asked = nearly({ image: "kit:httpd", captureAt: "listener", home }, [
   "name",
   "replace",
   "memoryMib",
+  "platform",
   "workload",
   "images",
   "signal"
 ])
 const ofStore = nearly({ home }, ["keys", "signal"])
-const bakes = nearly({ image: "kit:httpd", captureAt: onListener() }, ["name", "replace", "memoryMib", "workload"])
+const bakes = nearly({ image: "kit:httpd", captureAt: onListener() }, [
+  "name",
+  "replace",
+  "memoryMib",
+  "platform",
+  "workload"
+])
 const references = fc.oneof(rubbish, fc.constantFrom("web", "nothing"))
 const commands = fc.oneof(
   nearly({ argv: ["true"] }, ["env", "cwd", "stdin", "terminal"]),
@@ -259,6 +266,7 @@ describe("whatever a program without types hands to", () => {
       booted = 0
       const wrong = {
         image: "",
+        platform: "linux/arm64",
         memoryMib: 0,
         workload: { argv: [] },
         captureAt: "listner",
@@ -307,6 +315,7 @@ describe("whatever a program without types hands to", () => {
       keys: { signingKey: 5 },
       signal: 5,
       image: "kit:htpd",
+      platform: "amd64",
       memoryMib: 0,
       captureAt: "listner",
       name: "../up",

@@ -65,6 +65,12 @@ describe("the command line", () => {
     assert.strictEqual(ok, true)
     const detail = (checks as ReadonlyArray<Check>).find(({ name }) => name === "engine")?.detail
     assert.match(String(detail), /; soft \(board riscv\) can be used/)
+    const kits = (checks as ReadonlyArray<Check>).filter(({ name }) => name.startsWith("guest kit"))
+    assert.deepStrictEqual(
+      kits.map(({ name }) => name),
+      ["guest kit", "guest kit for amd64"]
+    )
+    for (const kit of kits) assert.match(kit.detail, /^(kernel \S+, busybox \S+|not fetched)(; not needed, since .+)?$/)
     const { snapshots } = await answered("ls", "--json")
     assert.lengthOf(snapshots as ReadonlyArray<unknown>, 1)
     const found = await answered("inspect", "web", "--json")

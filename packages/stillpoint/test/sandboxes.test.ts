@@ -1,9 +1,12 @@
 /** Sandboxes by promises, over the same code as those of Effect. */
 import { assert, describe, it } from "vitest"
 import { type Served, Stillpoint } from "stillpoint"
+import { engines } from "@stillpoint/native"
+import { Effect } from "effect"
 import { makeFolder } from "./runStillpoint.ts"
 
 const { home } = makeFolder()
+const kvm = (await Effect.runPromise(engines)).find(({ board }) => board === "x86_64")
 const options = { image: "kit:httpd", captureAt: "listener:8080 & calm 20ms", home }
 
 describe("a sandbox", () => {
@@ -156,4 +159,19 @@ describe("a sandbox", () => {
       (cause: unknown) => assert.match(String(cause), /is closed/)
     )
   })
+
+  const runsHere = kvm !== undefined && kvm.isUsable && kvm.detail === null
+  it.skipIf(runsHere)(
+    `of-a-platform-that-this-host-does-not-run-is-refused-with-what-to-do${runsHere ? " (skipped: this host runs linux/amd64)" : ""}`,
+    async () => {
+      const error: unknown = await Stillpoint.create({ ...options, platform: "linux/amd64" }).catch(
+        (cause: unknown) => cause
+      )
+      assert.deepInclude(error, { _tag: "PlatformUnusable", why: kvm?.detail ?? "this build has no engine for it" })
+      assert.match(
+        String(error),
+        /Take an image that has linux\/riscv64, or a host whose KVM runs Linux; stillpoint doctor/
+      )
+    }
+  )
 })

@@ -5,11 +5,12 @@
  */
 import { existsSync } from "node:fs"
 import { DurableFiles, Snapshots, snapshotsHome } from "@stillpoint/core"
-import { GuestKit } from "@stillpoint/kit"
+import { Archive, FileUnusable, GuestKit, KitError } from "@stillpoint/kit"
 import { type EngineReport, engines, NativeAgent } from "@stillpoint/native"
-import { Effect, Layer, Result, Schema } from "effect"
+import { Effect, Layer, Option, Result, Schema } from "effect"
 import { dirname } from "node:path"
-import { kitLayer } from "../sandbox/sandboxServices.ts"
+import { kitLayer, kitLayerOf } from "../sandbox/kitLayer.ts"
+import { amd64Obstacle } from "../sandbox/platforms.ts"
 
 /** One check and its result. */
 export interface Check {
@@ -46,16 +47,39 @@ const engine = Effect.map(
   (all) => `loaded (${process.platform}-${process.arch}); ${all.map(described).join("; ")}`
 )
 
-const agent = Effect.suspend(() =>
-  existsSync(NativeAgent.path)
-    ? Effect.succeed(NativeAgent.path)
-    : Effect.fail(new NotWell({ message: `${NativeAgent.path} is missing: in a checkout, make setup builds it` }))
-)
+const agent = Effect.suspend(() => {
+  const paths = Object.values(NativeAgent.paths)
+  const missing = paths.filter((path) => !existsSync(path))
+  return missing.length === 0
+    ? Effect.succeed(paths.join(", "))
+    : Effect.fail(new NotWell({ message: `${missing.join(", ")} missing: in a checkout, make setup builds it` }))
+})
 
-const kit = GuestKit.use(({ files }) => files).pipe(
-  Effect.map(({ busyboxVersion, kernelVersion }) => `kernel ${kernelVersion}, busybox ${busyboxVersion}`),
-  Effect.provide(kitLayer)
-)
+const kitOn = <E>(layer: Layer.Layer<GuestKit, E>) =>
+  GuestKit.use(({ files }) => files).pipe(
+    Effect.map(({ busyboxVersion, kernelVersion }) => `kernel ${kernelVersion}, busybox ${busyboxVersion}`),
+    Effect.provide(layer)
+  )
+
+/** An archive from which nothing is fetched: what is here of a kit is looked at, and no more. */
+const nothingFetched = Layer.effect(
+  Archive,
+  Effect.map(Archive, ({ config }) => {
+    const refused = Effect.fail(
+      new KitError({ reason: new FileUnusable({ path: "the archive", detail: "not asked" }) })
+    )
+    return Archive.of({ config, find: () => refused, fetch: () => refused, fetchPast: () => refused })
+  })
+).pipe(Layer.provide(Archive.layerOf("amd64")))
+
+/** The kit for guests under KVM: needed, and so fetched, where this host runs them. */
+const amd64Kit = Effect.gen(function* () {
+  const obstacle = yield* amd64Obstacle
+  if (obstacle === null) return yield* kitOn(kitLayerOf("amd64"))
+  const here = yield* Effect.option(kitOn(kitLayerOf("amd64", nothingFetched)))
+  const found = Option.isSome(here) ? here.value : "not fetched"
+  return `${found}; not needed, since guests of linux/amd64 do not run here: ${obstacle}`
+})
 
 const store = Effect.gen(function* () {
   const files = yield* DurableFiles
@@ -72,6 +96,7 @@ export const examine: Effect.Effect<ReadonlyArray<Check>> = Effect.all([
   check("node", node),
   check("engine", engine),
   check("agent", agent),
-  check("guest kit", kit),
+  check("guest kit", kitOn(kitLayer)),
+  check("guest kit for amd64", amd64Kit),
   check("store", store)
 ])

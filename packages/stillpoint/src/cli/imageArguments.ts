@@ -8,6 +8,7 @@ import { Argument, Flag } from "effect/cli"
 import type { BakeOptions } from "../sandbox/bake.ts"
 import { usualMoment } from "../sandbox/checkedOptions.ts"
 import type { ImageOptions } from "../sandbox/imageSpec.ts"
+import { type PlatformName, platformNames } from "../sandbox/platforms.ts"
 import { momentOf } from "./policyFile.ts"
 
 export const image = Argument.String("image").pipe(
@@ -18,6 +19,13 @@ export const at = Flag.String("at").pipe(
   Flag.withDefault(usualMoment)
 )
 export const memory = Flag.Int("memory").pipe(Flag.withDescription("Guest memory in MiB"), Flag.optional)
+
+export const platform = Flag.Literals("platform", platformNames).pipe(
+  Flag.withDescription(
+    "The guest's platform (default: auto, an image's linux/amd64 where this host has KVM for it, else linux/riscv64)"
+  ),
+  Flag.withDefault("auto")
+)
 
 export const env = Flag.KeyValuePair("env").pipe(
   Flag.withDescription("A variable for the workload's environment, NAME=VALUE; may be repeated; kept in the snapshot"),
@@ -33,11 +41,19 @@ interface AskedGuest {
   readonly env: Readonly<Record<string, string>>
   readonly workload?: ReadonlyArray<string>
   readonly memory: Option.Option<number>
+  readonly platform: PlatformName
 }
 
 /** The guest that they ask for. */
-export const guestOf = ({ env, image, memory, workload: [program, ...rest] = [] }: AskedGuest): ImageOptions => ({
+export const guestOf = ({
+  env,
   image,
+  memory,
+  platform,
+  workload: [program, ...rest] = []
+}: AskedGuest): ImageOptions => ({
+  image,
+  platform,
   workload: {
     ...(program === undefined ? {} : { argv: [program, ...rest] as const }),
     ...(Object.keys(env).length === 0 ? {} : { env })

@@ -28,6 +28,23 @@ export class ImageUnknown extends Schema.TaggedError<ImageUnknown>()("ImageUnkno
   }
 }
 
+/** An image's guest is of a platform that this host does not run. */
+export class PlatformUnusable extends Schema.TaggedError<PlatformUnusable>()("PlatformUnusable", {
+  image: Schema.String,
+  /** What was found instead of an image that this host runs. */
+  found: Schema.String,
+  /** Why this host does not run guests of linux/amd64. */
+  why: Schema.String
+}) {
+  override get message(): string {
+    return (
+      `${this.image}: expected an image for a platform that this host runs: linux/riscv64; found ${this.found}. ` +
+      `linux/amd64 runs under KVM, not here: ${this.why}. Take an image that has linux/riscv64, or a host whose KVM runs Linux; ` +
+      "stillpoint doctor says what works"
+    )
+  }
+}
+
 /** A sandbox was used after it was closed. */
 export class SandboxClosed extends Schema.TaggedError<SandboxClosed>()("SandboxClosed", { id: Schema.String }) {
   override get message(): string {

@@ -17,7 +17,7 @@ import {
 import type { Policy } from "@stillpoint/triggers"
 import { Effect } from "effect"
 import { explainSnapshot } from "./explainSnapshot.ts"
-import { type ImageOptions, imageSpec } from "./imageSpec.ts"
+import { type ImageOptions, imageSpec, withoutReason } from "./imageSpec.ts"
 import { cacheRepository, checkedBake, isFree } from "./checkedOptions.ts"
 import type { Moment } from "./readMoment.ts"
 import { BakeNotValid } from "./SandboxError.ts"
@@ -138,7 +138,7 @@ export const bake = Effect.fn("bake")(function* (options: BakeOptions) {
 /** The name under which a snapshot of this very guest, captured by this very policy and validated so, is found again. */
 const cacheName = ({ spec }: Booted, policy: Policy, validate: BakeOptions["validate"]): string => {
   const validated = validate === undefined ? [] : [commandOf(validate)]
-  const key = JSON.stringify([bootSpecJson(spec), policy.description, ...validated])
+  const key = JSON.stringify([bootSpecJson(withoutReason(spec)), policy.description, ...validated])
   return `${cacheRepository}:${sha256(key).slice(0, 32)}`
 }
 

@@ -15,6 +15,7 @@ import {
 } from "@stillpoint/core"
 import { Effect, Result, Schema } from "effect"
 import { unknownImage } from "./imageSpec.ts"
+import { platformNames } from "./platforms.ts"
 import { readMomentResult } from "./readMoment.ts"
 
 /** Problems of options, each with its place in them. */
@@ -70,6 +71,7 @@ const { argv, cwd, env, user } = workloadSpecSchema.fields
 
 const imageFields = {
   image: Path,
+  platform: Schema.optional(Schema.Literals(platformNames)),
   workload: Schema.optional(Schema.Struct({ argv: Schema.optional(argv), env, cwd, user })),
   memoryMib: Schema.optional(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)))
 } as const

@@ -12,12 +12,15 @@ import {
   linkWhole,
   makeDirectories,
   type Manifest,
+  oneLine,
   Snapshots
 } from "@stillpoint/core"
-import { type ImageProgress, Images } from "@stillpoint/images"
-import { GuestKit, imageDiskName } from "@stillpoint/kit"
+import type { ImageProgress } from "@stillpoint/images"
+import { imageDiskName } from "@stillpoint/kit"
 import { Effect, Schema } from "effect"
+import { kitOf } from "./kitLayer.ts"
 import { LongWorkListener } from "./LongWork.ts"
+import { imageFor, type PlatformName, platformOfKit } from "./platforms.ts"
 import { ImageNotKept, ImageUnknown } from "./SandboxError.ts"
 
 /** The image to boot. */
@@ -26,6 +29,11 @@ export interface ImageOptions {
   readonly image: string
   /** Guest memory in MiB; 128 for `kit:httpd`, 512 for others. */
   readonly memoryMib?: number
+  /**
+   * The platform of the guest. `auto`, if absent: an image's `linux/amd64` where this host runs that under KVM, else its
+   * `linux/riscv64`, which every host runs; `kit:httpd` is one for riscv64.
+   */
+  readonly platform?: PlatformName
   /** Settings of the guest's workload that differ from the image's. */
   readonly workload?: WorkloadOptions
 }
@@ -81,12 +89,13 @@ export const unknownImage = (image: string): ImageUnknown | undefined => {
  * The boot specification for an image, with a network interface, so that its ports can be reached. `keep` puts the image's file
  * beside the snapshots again, in case it was pruned before a snapshot read it.
  */
-export const imageSpec = Effect.fn("imageSpec")(function* ({ image, memoryMib, workload = {} }: ImageOptions) {
-  const kit = yield* GuestKit
+export const imageSpec = Effect.fn("imageSpec")(function* (options: ImageOptions) {
+  const { image, memoryMib, platform = "auto", workload = {} } = options
   const unknown = unknownImage(image)
   if (unknown !== undefined) return yield* unknown
   const guest = Object.entries(builtIn).find(([name]) => image === `kit:${name}`)?.[1]
   if (guest !== undefined) {
+    const kit = yield* kitOf((yield* platformOfKit(image, platform)).platform)
     const spec = yield* kit.guest({ ...guest, workload: { ...guest.workload, ...workload }, network: true })
     const origin = { ...spec.origin, image }
     const booted = { ...spec, memoryMib: memoryMib ?? 128, network: {}, origin } satisfies BootSpec
@@ -98,11 +107,33 @@ export const imageSpec = Effect.fn("imageSpec")(function* ({ image, memoryMib, w
     if (progress._tag === "Layer") told({ what: `layer ${progress.index + 1} of ${progress.count}`, ...progress })
     if (progress._tag === "Writing") told({ what: "image", ...progress })
   }
-  const resolved = yield* Images.use((images) => images.resolve(image, { onProgress }))
+  const { resolved, ...chosen } = yield* imageFor(image, platform, { onProgress })
   const keep = keepImage(home, resolved.file, resolved.digest)
+  const kit = yield* kitOf(chosen.platform)
   const spec = yield* kit.bootSpec({ image: { ...resolved, file: yield* keep }, workload, network: true })
-  return { spec: { ...spec, memoryMib: memoryMib ?? 512, network: {} } satisfies BootSpec, keep: Effect.asVoid(keep) }
+  const origin = { ...spec.origin, ...(chosen.reason === null ? {} : { platformReason: chosen.reason }) }
+  const booted = { ...spec, memoryMib: memoryMib ?? 512, network: {}, origin } satisfies BootSpec
+  return { spec: booted, keep: Effect.asVoid(keep) }
 })
+
+const WithReason = Schema.Struct({
+  origin: Schema.Struct({
+    image: Schema.Struct({ platform: Schema.String }),
+    platformReason: Schema.String
+  })
+})
+
+/** The platform that an image was taken for and why it was that one, in words; `null` where there was no choice. */
+export const platformInWords = ({ configuration }: Manifest): string | null =>
+  Schema.is(WithReason)(configuration)
+    ? `Its image was taken for ${oneLine(configuration.origin.image.platform)}: ${oneLine(configuration.origin.platformReason)}.`
+    : null
+
+/** The same guest, whatever the reason for its platform was. */
+export const withoutReason = (spec: BootSpec): BootSpec => {
+  const { platformReason: _reason, ...origin } = { ...spec.origin }
+  return { ...spec, origin }
+}
 
 const OfImage = Schema.Struct({
   origin: Schema.Struct({ image: Schema.Struct({ digest: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)) }) })

@@ -15,10 +15,9 @@ import {
   SnapshotStore
 } from "@stillpoint/core"
 import { Artifacts, Images, type ImagesOptions, imagesOptionsProblems } from "@stillpoint/images"
-import { Archive, defaultGuestKitConfig, GuestKit } from "@stillpoint/kit"
-import { NativeAgent, NativeVmm } from "@stillpoint/native"
+import { NativeVmm } from "@stillpoint/native"
 import { Effect, Layer, Schema } from "effect"
-import { LongWorkListener } from "./LongWork.ts"
+import { kitLayer } from "./kitLayer.ts"
 import { RestoreLog } from "./RestoreLog.ts"
 import { optionOf, Path, problemsOf, refused } from "./checkedOptions.ts"
 
@@ -69,22 +68,6 @@ export const servicesProblems = (options: unknown): ReadonlyArray<string> => {
     ...(keys === undefined ? [] : keyProblems(keys))
   ]
 }
-
-/** The guest kit; files of it that are fetched are long work. */
-export const kitLayer = Layer.provide(
-  Layer.unwrap(
-    Effect.map(LongWorkListener, (told) =>
-      Layer.orDie(
-        GuestKit.layerNoDeps({
-          ...defaultGuestKitConfig(),
-          onProgress: (name, doneBytes, totalBytes) =>
-            told({ what: name.slice(name.lastIndexOf("/") + 1), doneBytes, totalBytes })
-        })
-      )
-    )
-  ),
-  [Archive.layer, DurableFiles.layer, NativeAgent.layer]
-)
 
 const servicesOf = (options: StillpointOptions) => {
   const { home = snapshotsHome(), keys = {} } = options

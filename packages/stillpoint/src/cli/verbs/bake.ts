@@ -10,7 +10,7 @@ import { mebibytes } from "../../report/mebibytes.ts"
 import { bake } from "../../sandbox/bake.ts"
 import { answer } from "../Output.ts"
 import { json, replace } from "../arguments.ts"
-import { at, baking, env, image, memory, workload } from "../imageArguments.ts"
+import { at, baking, env, image, memory, platform, workload } from "../imageArguments.ts"
 import { signKey } from "../keys.ts"
 import { progress, sandboxesWith } from "../layers.ts"
 
@@ -20,6 +20,7 @@ export const bakeCommand = Command.make(
     image,
     at,
     memory,
+    platform,
     env,
     workload,
     name: Flag.String("name").pipe(Flag.withDescription("Name for the snapshot: NAME or NAME:TAG"), Flag.optional),

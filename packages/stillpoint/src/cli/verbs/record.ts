@@ -11,7 +11,7 @@ import { imageSpec } from "../../sandbox/imageSpec.ts"
 import { ArgumentInvalid } from "../ArgumentInvalid.ts"
 import { answer } from "../Output.ts"
 import { json } from "../arguments.ts"
-import { env, guestOf, image, memory, workload } from "../imageArguments.ts"
+import { env, guestOf, image, memory, platform, workload } from "../imageArguments.ts"
 import { sandboxesWith } from "../layers.ts"
 
 const mostSeconds = 3600
@@ -21,6 +21,7 @@ export const recordCommand = Command.make(
   {
     image,
     memory,
+    platform,
     env,
     workload,
     seconds: Flag.Int("seconds").pipe(

@@ -9,12 +9,12 @@ import { Sandbox } from "../../sandbox/Sandbox.ts"
 import { command, json } from "../arguments.ts"
 import { commandIn } from "../commandIn.ts"
 import { notTheCommands } from "../commandStatus.ts"
-import { at, baking, env, image, memory } from "../imageArguments.ts"
+import { at, baking, env, image, memory, platform } from "../imageArguments.ts"
 import { progress, sandboxesWith } from "../layers.ts"
 
 export const runCommand = Command.make(
   "run",
-  { image, at, memory, env, command, json },
+  { image, at, memory, platform, env, command, json },
   ({ command, json, ...asked }) =>
     Effect.gen(function* () {
       const sandbox = yield* Effect.provide(Effect.flatMap(baking(asked), Sandbox.create), progress(json))

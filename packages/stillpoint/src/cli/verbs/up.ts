@@ -7,13 +7,13 @@ import { Effect } from "effect"
 import { Command } from "effect/cli"
 import { bakedOnce } from "../../sandbox/bake.ts"
 import { json } from "../arguments.ts"
-import { at, baking, env, image, memory, workload } from "../imageArguments.ts"
+import { at, baking, env, image, memory, platform, workload } from "../imageArguments.ts"
 import { progress, sandboxesWith } from "../layers.ts"
 import { perConnection, perRequest, publish, publishClones, readPublish } from "../publishing.ts"
 
 export const upCommand = Command.make(
   "up",
-  { image, at, memory, env, publish, workload, perRequest, perConnection, json },
+  { image, at, memory, platform, env, publish, workload, perRequest, perConnection, json },
   ({ json, perConnection, perRequest, publish, ...asked }) =>
     Effect.gen(function* () {
       const where = yield* readPublish(publish)
