@@ -1,5 +1,5 @@
 /** The command line as people run it: a process of its own, in a store of its own. */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, spawn, spawnSync, type StdioOptions } from "node:child_process"
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -25,18 +25,16 @@ export const makeFolder = (): { readonly folder: string; readonly home: string }
   return { folder, home }
 }
 
-/** Runs `stillpoint` with arguments; `begun` has the process while it runs. `output`: a descriptor, in place of what is returned. */
-export const runStillpoint = async (
+const ran = (
   folder: string,
-  args: ReadonlyArray<string>,
-  begun: (child: ChildProcess) => void = () => {},
-  output: number | "pipe" = "pipe"
-): Promise<Ran> => {
-  const path = await (program ??= bundled(main))
-  return new Promise((done, failed) => {
-    const child = spawn(process.execPath, [path, ...args], {
+  [command = "", ...args]: ReadonlyArray<string>,
+  begun: (child: ChildProcess) => void,
+  stdio: StdioOptions
+): Promise<Ran> =>
+  new Promise((done, failed) => {
+    const child = spawn(command, args, {
       cwd: folder,
-      stdio: ["ignore", output, "pipe"],
+      stdio,
       env: { ...process.env, STILLPOINT_HOME: join(folder, "home"), STILLPOINT_IMAGES_DIR: join(folder, "images") }
     })
     const written = { stdout: "", stderr: "" }
@@ -47,4 +45,50 @@ export const runStillpoint = async (
     child.once("close", (status) => done({ status, ...written }))
     begun(child)
   })
+
+/**
+ * Runs `stillpoint` with arguments; `begun` has the process while it runs. `output`: a descriptor, in place of what is returned;
+ * `input`: whether it has a pipe as its input, or none.
+ */
+export const runStillpoint = async (
+  folder: string,
+  args: ReadonlyArray<string>,
+  begun: (child: ChildProcess) => void = () => {},
+  output: number | "pipe" = "pipe",
+  input: "pipe" | "ignore" = "ignore"
+): Promise<Ran> => {
+  const path = await (program ??= bundled(main))
+  return ran(folder, [process.execPath, path, ...args], begun, [input, output, "pipe"])
+}
+
+/** Why there is no pseudo-terminal here; empty where there is one. */
+export const noTerminal = spawnSync("script", ["--version"]).status === 0 ? "" : " (skipped: script is not installed)"
+
+const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
+
+/** Runs `stillpoint` in a pseudo-terminal; types each key when the text before it is shown. */
+export const runInTerminal = async (
+  folder: string,
+  args: ReadonlyArray<string>,
+  ...types: ReadonlyArray<readonly [shown: string, keys: string]>
+): Promise<Ran> => {
+  const path = await (program ??= bundled(main))
+  const line = [process.execPath, path, ...args].map(quoted).join(" ")
+  const left = [...types]
+  return ran(
+    folder,
+    ["script", "-qefc", line, "/dev/null"],
+    (child) => {
+      let shown = ""
+      child.stdout?.on("data", (text: string) => {
+        shown += text
+        const [next] = left
+        if (next === undefined || !shown.includes(next[0])) return
+        shown = shown.slice(shown.indexOf(next[0]) + next[0].length)
+        left.shift()
+        child.stdin?.write(next[1])
+      })
+    },
+    ["pipe", "pipe", "pipe"]
+  )
 }

@@ -11,6 +11,7 @@ import { stillpoint } from "./commands.ts"
 import { Ended, exitCodeOf } from "./exitCode.ts"
 import { failureText } from "./failureText.ts"
 import { note, say } from "./Output.ts"
+import { terminalWith } from "./terminal.ts"
 
 const formatter = CliOutput.defaultFormatter({ colors: false })
 
@@ -28,14 +29,19 @@ const presenter: CliOutput.Presenter = {
   }
 }
 
+let interruptedBy: number | null = null
+/** The wizard ends as if all was well when it is cancelled. */
+const terminal = terminalWith(() => {
+  interruptedBy ??= 130
+})
+
 const program = Command.run(stillpoint, { version: "0.1.0" }).pipe(
-  Effect.provide(Layer.merge(NodeServices.layer, CliOutput.layerPresenter(presenter)))
+  Effect.provide(Layer.mergeAll(NodeServices.layer, terminal, CliOutput.layerPresenter(presenter)))
 )
 
 /** Verbs that exit with the status of a command. */
 const isOfCommands = (verb: string | undefined): boolean => ["run", "exec", "fork"].includes(verb ?? "")
 
-let interruptedBy: number | null = null
 const fiber = Effect.runFork(program)
 const interrupt = (status: number) => (): void => {
   // A second interruption ends the program at once.
