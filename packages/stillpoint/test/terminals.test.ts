@@ -1,5 +1,5 @@
 /** The command line in a pseudo-terminal, as people have it. */
-import { assert, describe, it } from "vitest"
+import { assert, beforeAll, describe, it } from "vitest"
 import { makeFolder, noTerminal, runInTerminal, runStillpoint } from "./runStillpoint.ts"
 
 const { folder } = makeFolder()
@@ -14,5 +14,22 @@ describe.skipIf(noTerminal !== "")(`in a terminal${noTerminal}`, () => {
     }
     const { status } = await runStillpoint(folder, ["inspect", "--wizard"])
     assert.strictEqual(status, 130, "without a terminal there is no input")
+  })
+
+  describe("a command in a clone", () => {
+    beforeAll(async () => {
+      const { status, stderr } = await runStillpoint(folder, ["bake", "kit:httpd", "--name", "web"])
+      assert.strictEqual(status, 0, stderr)
+    })
+
+    it("has-each-line-that-is-typed-and-its-end-and-is-ended-by-ctrl-c", async () => {
+      const script = "read a; echo got $a; while read b; do echo and $b; done; echo end"
+      const args = ["exec", "web", "--", "sh", "-c", `echo ready; ${script}`]
+      const typed = await runInTerminal(folder, args, ["ready", "one\n"], ["got one", "two\n"], ["and two", ctrlD])
+      assert.strictEqual(typed.status, 0, typed.stdout)
+      assert.match(typed.stdout, /got one[^]*and two[^]*end/)
+      const { status } = await runInTerminal(folder, args, ["ready", "one\n"], ["got one", ctrlC])
+      assert.strictEqual(status, 130)
+    })
   })
 })

@@ -5,35 +5,61 @@
  */
 import { Effect, Stream } from "effect"
 import type { Sandbox } from "../sandbox/Sandbox.ts"
+import { ArgumentInvalid } from "./ArgumentInvalid.ts"
 import { statusOf } from "./commandStatus.ts"
 import { Ended } from "./exitCode.ts"
 import { answer, write } from "./Output.ts"
+import { inputOf } from "./standardInput.ts"
 
-/** Runs a command with its output as it comes; its exit status as a shell says it. */
-const passedOn = (sandbox: Sandbox, argv: ReadonlyArray<string>) =>
+type Taken<E> = (stream: "stdout" | "stderr", bytes: Uint8Array) => Effect.Effect<void, E>
+
+/** Runs a command with this process's input, and gives its output on as it comes. */
+const ran = <E>(sandbox: Sandbox, argv: ReadonlyArray<string>, taken: Taken<E>) =>
   Effect.scoped(
     Effect.gen(function* () {
       const process_ = yield* sandbox.spawn({ argv, pace: "asFastAsPossible" })
-      yield* process_.endInput
+      // The command's end does not wait for the end of its input.
+      yield* Effect.forkScoped(Effect.ignore(inputOf(process_)))
       yield* Effect.all(
-        [
-          Stream.runForEach(process_.stdout, (bytes) => write(process.stdout, bytes)),
-          Stream.runForEach(process_.stderr, (bytes) => write(process.stderr, bytes))
-        ],
+        (["stdout", "stderr"] as const).map((stream) =>
+          Stream.runForEach(process_[stream], (bytes) => taken(stream, bytes))
+        ),
         { concurrency: "unbounded" }
       )
-      return statusOf(yield* process_.exit)
+      return yield* process_.exit
     })
   )
 
+/** Maximum output of a command within one line of JSON, bytes. */
+const mostJsonBytes = 64 << 20
+
+/** The result of a command, with its output as text. */
+const resultOf = Effect.fnUntraced(function* (sandbox: Sandbox, argv: ReadonlyArray<string>) {
+  const output = { stdout: [] as Array<Uint8Array>, stderr: [] as Array<Uint8Array> }
+  let outputBytes = 0
+  const ended = yield* ran(sandbox, argv, (stream, bytes) =>
+    Effect.suspend(() => {
+      outputBytes += bytes.length
+      output[stream].push(bytes)
+      return outputBytes <= mostJsonBytes
+        ? Effect.void
+        : new ArgumentInvalid({
+            argument: "--json",
+            expected: `at most ${mostJsonBytes} bytes of output`,
+            found: "more; without --json it is passed on as it comes"
+          })
+    })
+  )
+  const text = (pieces: ReadonlyArray<Uint8Array>): string => Buffer.concat(pieces).toString("utf8")
+  return { ...ended, stdout: text(output.stdout), stderr: text(output.stderr) }
+})
+
 /** Runs a command in a sandbox and ends as it ended; its output passed on, or within one line of JSON. */
 export const commandIn = Effect.fnUntraced(function* (sandbox: Sandbox, argv: ReadonlyArray<string>, json: boolean) {
-  if (!json) {
-    const status = yield* passedOn(sandbox, argv)
-    return status === 0 ? undefined : yield* Effect.fail(new Ended(status))
-  }
-  const result = yield* sandbox.exec(argv)
-  yield* answer(true, result, [])
+  const result = json
+    ? yield* resultOf(sandbox, argv)
+    : yield* ran(sandbox, argv, (stream, bytes) => write(process[stream], bytes))
+  if (json) yield* answer(true, result, [])
   const status = statusOf(result)
   if (status !== 0) return yield* Effect.fail(new Ended(status))
 })

@@ -20,6 +20,15 @@ export const execCommand = Command.make(
       yield* commandIn(yield* Sandbox.of(reference), command, json)
     }).pipe(Effect.scoped, sandboxesWith({ requireKey }), notTheCommands)
 ).pipe(
-  Command.withDescription("Run a command in a fresh clone; exits with the command's status"),
-  Command.withExamples([{ command: "stillpoint exec web -- sh -c 'hostname; cat /etc/machine-id'" }])
+  Command.withDescription(
+    "Run a command in a fresh clone, with standard input passed on to it; exits with the command's status"
+  ),
+  Command.withExamples([
+    { command: "stillpoint exec web -- sh -c 'hostname; cat /etc/machine-id'" },
+    { command: "stillpoint exec web -- sh -c 'cat > /www/index.html; wc /www/*' < index.html" },
+    {
+      command: "stillpoint exec web -- sleep 10 < /dev/null",
+      description: "With no input, as in a loop that reads its own"
+    }
+  ])
 )

@@ -50,7 +50,7 @@ export const forkCommand = Command.make(
     }).pipe(Effect.scoped, sandboxesWith({ requireKey }), notTheCommands)
 ).pipe(
   Command.withDescription(
-    "Run a command in several clones, one after another; exits with the first status that is not 0"
+    "Run a command in several clones, one after another, without input; exits with the first status that is not 0"
   ),
   Command.withExamples([{ command: "stillpoint fork web --count 3 -- cat /proc/sys/kernel/random/uuid" }])
 )

@@ -22,7 +22,7 @@ export const runCommand = Command.make(
     }).pipe(Effect.scoped, sandboxesWith({ json }), notTheCommands)
 ).pipe(
   Command.withDescription(
-    "Run a command in a clone of an image; the image is captured on first use. Exits with the command's status"
+    "Run a command in a clone of an image, with standard input passed on to it; the image is captured on first use. Exits with the command's status"
   ),
   Command.withExamples([
     { command: "stillpoint run kit:httpd -- wget -q -O - http://127.0.0.1:8080/" },
