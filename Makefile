@@ -96,8 +96,8 @@ images: setup ## OCI images of real software for riscv64, in .cache/test-images/
 	@scripts/setup/image-tools.sh
 	@scripts/setup/test-images.sh redis python nginx postgres nodejs
 
-pack: setup ## every package as it is installed elsewhere, in .cache/packed/, with the addon of this platform
-	@$(node) scripts/pack/pack.ts
+pack: setup ## every package as it is installed elsewhere, in .cache/packed/, with the addon of this platform; ARGS="--addon PLATFORM=FILE" for one that was built elsewhere
+	@$(node) scripts/pack/pack.ts $(ARGS)
 
 kit-lock: setup-tools ## locks the newest kernel and busybox of Debian's archive
 	@$(node) packages/kit/src/cli.ts lock $(ARGS)

@@ -6,6 +6,7 @@
  * stillpoint-native-0.1.0.tgz                    TypeScript and the guest's agent, for every platform
  * stillpoint-native-linux-x64-gnu-0.1.0.tgz      the addon, stripped, for that platform alone
  * stillpoint-native-linux-arm64-gnu-0.1.0.tgz    the same for another, where `scripts/setup/arm64.sh` has built it
+ * stillpoint-native-darwin-arm64-0.1.0.tgz       the same, of `--addon darwin-arm64=FILE`
  * ```
  *
  * The agent is a program of the guest's: it is the same on every host.
@@ -27,7 +28,15 @@ import {
 import { tmpdir } from "node:os"
 import { basename, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { hostPlatform, packageOf, prebuiltPlatforms } from "../../packages/native/src/binding/addonFiles.ts"
+import { parseArgs } from "node:util"
+import {
+  hostPlatform,
+  packageOf,
+  prebuiltPlatforms,
+  untestedPlatforms
+} from "../../packages/native/src/binding/addonFiles.ts"
+
+import { addonKind } from "./addonFormat.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const pnpm = join(root, ".tools/pnpm/node_modules/.bin/pnpm")
@@ -56,28 +65,51 @@ const inFolder = <A>(work: (folder: string) => A): A => {
   }
 }
 
-/** Takes the addon out of the packed package, and names those that hold one. */
-const withoutAddon = (tarball: string): void =>
+/** Takes the addon out of the packed package, and names those that hold one: the usual ones, and further ones. */
+const withoutAddon = (tarball: string, further: ReadonlyArray<string>): void =>
   inFolder((folder) => {
     execFileSync("tar", ["-xzf", tarball, "-C", folder])
     const path = join(folder, "package/package.json")
     const found = readJson(path)
     const { version } = found
     const files = (found["files"] as ReadonlyArray<string>).filter((name) => name !== "stillpoint.node")
-    const optionalDependencies = Object.fromEntries(prebuiltPlatforms.map((platform) => [packageOf(platform), version]))
+    const platforms = [...new Set([...prebuiltPlatforms, ...further])]
+    const optionalDependencies = Object.fromEntries(platforms.map((platform) => [packageOf(platform), version]))
     writeJson(path, { ...found, files, optionalDependencies })
     rmSync(join(folder, "package/stillpoint.node"))
     archive(folder, tarball)
   })
 
-/** The path of a platform's addon: this host's, or another's. */
+/** The platforms that an addon can be packed for. */
+const packedPlatforms = [...prebuiltPlatforms, ...untestedPlatforms]
+
+/** Reads the values of `--addon`, `PLATFORM=FILE`: the file must be an addon of that platform. */
+export const readAddons = (given: ReadonlyArray<string>): ReadonlyMap<string, string> =>
+  new Map(
+    given.map((text) => {
+      const [, platform = "", file = ""] = /^([^=]*)=(.+)$/.exec(text) ?? []
+      if (!packedPlatforms.includes(platform)) {
+        throw new Error(`--addon: expected PLATFORM=FILE, a platform of ${packedPlatforms.join(", ")}, found ${text}`)
+      }
+      const kind = addonKind(file)
+      if (!platform.startsWith(kind))
+        throw new Error(`--addon: expected in ${file} an addon of ${platform}, found ${kind}`)
+      return [platform, file] as const
+    })
+  )
+
+/** The path of a platform's addon, where it was built: this host's, or another's. */
 const addonOf = (platform: string): string =>
   platform === hostPlatform()
     ? join(root, "packages/native/stillpoint.node")
     : join(root, ".cache/addon", platform, "stillpoint.node")
 
+/** The program that strips addons of a platform here; `null` if there is none: a Mac signs what it builds, and other hosts have no tool. */
+const stripOf = (platform: string): string | null =>
+  platform === hostPlatform() ? "strip" : platform.startsWith("linux") ? "aarch64-linux-gnu-strip" : null
+
 /** The package of a platform's addon: `os`, `cpu` and `libc` restrict where it is installed. */
-const packAddon = (platform: string, destination: string): string =>
+export const packAddon = (platform: string, destination: string, built = addonOf(platform)): string =>
   inFolder((folder) => {
     const native = readJson(join(root, "packages/native/package.json"))
     const [os = "", cpu = "", libc] = platform.split("-")
@@ -106,8 +138,9 @@ const packAddon = (platform: string, destination: string): string =>
     copyFileSync(join(root, "LICENSE"), join(folder, "package/LICENSE"))
     const addon = join(folder, "package", main)
     // Names of functions in a stack are of no use without the sources, and are two thirds of it.
-    const strip = platform === hostPlatform() ? "strip" : "aarch64-linux-gnu-strip"
-    execFileSync(strip, [os === "darwin" ? "-x" : "--strip-unneeded", "-o", addon, addonOf(platform)])
+    const strip = stripOf(platform)
+    if (strip === null) copyFileSync(built, addon)
+    else execFileSync(strip, [os === "darwin" ? "-x" : "--strip-unneeded", "-o", addon, built])
     const tarball = join(destination, `stillpoint-native-${platform}-${native.version}.tgz`)
     archive(folder, tarball)
     return tarball
@@ -132,9 +165,13 @@ const matchOutputs = (directory: string): void => {
 
 /**
  * Packs everything into a folder and returns the tarballs, that of this host's addon last. `others`: further platforms whose
- * addon is packed.
+ * addon is packed; `given`: where a platform's addon is, if not in its usual place.
  */
-export const packAll = (destination: string, others: ReadonlyArray<string> = []): ReadonlyArray<string> => {
+export const packAll = (
+  destination: string,
+  others: ReadonlyArray<string> = [],
+  given: ReadonlyMap<string, string> = new Map()
+): ReadonlyArray<string> => {
   mkdirSync(destination, { recursive: true })
   // Compiled together, because each package's script would compile its dependencies again.
   for (const directory of packedDirectories) matchOutputs(join(root, directory))
@@ -144,21 +181,25 @@ export const packAll = (destination: string, others: ReadonlyArray<string> = [])
     const args = ["pack", "--config.ignore-scripts=true", "--pack-destination", destination, "--json"]
     const packed = execFileSync(pnpm, args, { cwd: join(root, directory), encoding: "utf8" })
     const { filename } = JSON.parse(packed.slice(packed.indexOf("{"))) as { readonly filename: string }
-    if (directory === "packages/native") withoutAddon(filename)
+    if (directory === "packages/native") withoutAddon(filename, [...others, hostPlatform()])
     return filename
   })
   return [
     ...tarballs,
-    ...others.map((platform) => packAddon(platform, destination)),
-    packAddon(hostPlatform(), destination)
+    ...others.map((platform) => packAddon(platform, destination, given.get(platform))),
+    packAddon(hostPlatform(), destination, given.get(hostPlatform()))
   ]
 }
 
 if (import.meta.main) {
   const destination = join(root, ".cache/packed")
   rmSync(destination, { recursive: true, force: true })
-  const others = prebuiltPlatforms.filter((platform) => platform !== hostPlatform() && existsSync(addonOf(platform)))
-  for (const tarball of packAll(destination, others)) {
+  const { addon } = parseArgs({ options: { addon: { type: "string", multiple: true, default: [] } } }).values
+  const given = readAddons(addon)
+  const others = packedPlatforms.filter(
+    (platform) => platform !== hostPlatform() && (given.has(platform) || existsSync(addonOf(platform)))
+  )
+  for (const tarball of packAll(destination, others, given)) {
     const mebibytes = (statSync(tarball).size / 2 ** 20).toFixed(2)
     console.log(`${mebibytes.padStart(8)} MiB  .cache/packed/${basename(tarball)}`)
   }
