@@ -12,10 +12,10 @@ import {
   DurableFiles,
   GuestAgent,
   type GuestPlatform,
-  type WorkloadSpec
+  type WorkloadSpec,
+  sha256
 } from "@stillpoint/core"
 import { Context, Effect, Layer, Option } from "effect"
-import { createHash } from "node:crypto"
 import { Archive } from "./archive/Archive.ts"
 import { defaultGuestKitConfig, type GuestKitConfig, guestKitConfigSchema } from "./GuestKitConfig.ts"
 import { imageGuest, type ImageGuestInput } from "./image/ImageGuest.ts"
@@ -281,7 +281,7 @@ export class GuestKit extends Context.Service<
           infos: ReadonlyMap<string, ModuleInfo>
         ) =>
           Effect.flatMap(sealedPrograms(agent, found, seals, infos), (sealed) => buildInitramfs(sealed, input)).pipe(
-            Effect.map((root) => createHash("sha256").update(root).digest("hex"))
+            Effect.map(sha256)
           )
         const guestToFind = Effect.fn("GuestKit.guestToFind")(function* (input: GuestConfigInput) {
           const found = yield* ensure(config, durable, archive, "names")

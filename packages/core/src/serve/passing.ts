@@ -83,7 +83,18 @@ export const answer = (response: ServerResponse, status: number, text: string): 
 }
 
 /** Whether part of the answer waits for the client to read it. */
-export const isUnread = (response: ServerResponse): boolean => response.writableEnded || response.writableLength > 0
+const isUnread = (response: ServerResponse): boolean => response.writableEnded || response.writableLength > 0
+
+/**
+ * Says what happens if the client does not read its answer in time, in place of what was said before. Node closes a connection whose
+ * time-out nobody hears, which must not happen while it waits for a clone.
+ */
+export const whenUnread = (response: ServerResponse, then: () => void): void => {
+  response.removeAllListeners("timeout")
+  response.on("timeout", () => {
+    if (isUnread(response)) then()
+  })
+}
 
 /** Passes a request on, and its answer back: 502 where the guest does not give one, 504 where it does not in time. */
 export const passRequest = (
@@ -147,9 +158,7 @@ export const passRequest = (
     const onIdle = () => fail({ _tag: "Idle", idleMillis }, 504, `nothing was heard for ${idleMillis} ms`)
     asked.setTimeout(idleMillis, onIdle)
     // The guest may have said all, and be gone, while the client does not read it.
-    response.on("timeout", () => {
-      if (isUnread(response)) onIdle()
-    })
+    whenUnread(response, onIdle)
     request.on("data", (bytes: Buffer) => (passed.fromClient += bytes.length))
     request.pipe(asked)
     response.on("close", () => {

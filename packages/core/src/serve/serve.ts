@@ -26,7 +26,7 @@ import {
 import { type ClonePool, type ClonePoolOptions, makeClonePool, poolProblems } from "../pool/ClonePool.ts"
 import { type Lease, makeLeases } from "./leases.ts"
 import { makeHttpServer } from "./oneAtATime.ts"
-import { answer, isUnread, type Passed, passConnection, passRequest } from "./passing.ts"
+import { answer, type Passed, passConnection, passRequest, whenUnread } from "./passing.ts"
 import { type ServedHow, ServeError, type ServeReason } from "./ServeError.ts"
 
 /** Options for serving clones. */
@@ -344,10 +344,7 @@ const connectionWork = (client: Socket, idleMillis: number): Work => {
 const requestWork = (request: IncomingMessage, response: ServerResponse, idleMillis: number): Work => {
   request.on("error", () => undefined)
   response.on("error", () => undefined)
-  // Node closes a connection whose time-out has no listener, which must not happen while it waits for a clone.
-  response.on("timeout", () => {
-    if (isUnread(response)) response.destroy()
-  })
+  whenUnread(response, () => void response.destroy())
   return {
     pass: ({ port }, passed) => passRequest(request, response, port, idleMillis, passed),
     refuse: () => answer(response, 503, "no clone is to be had"),

@@ -1,28 +1,15 @@
-import { createServer as createHttpServer } from "node:http"
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import type { Machine } from "@stillpoint/core"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { layer } from "../guests.ts"
 import { hostProgram, missingProgram } from "../hostProgram.ts"
-import { fetched, inGuest, listening, sha256, url, whileRunning } from "./webGuest.ts"
+import { fetched, hostServer, inGuest, listening, sha256, url, whileRunning } from "./webGuest.ts"
 
 const noCurl = missingProgram("curl")
 
 const closed = (socket: Socket) =>
   Effect.promise(() => new Promise<boolean>((resolve) => socket.on("close", resolve).on("error", () => undefined)))
-
-/** A server of the host's loopback, until the scope ends. */
-const hostServer = Effect.acquireRelease(
-  Effect.promise(
-    () =>
-      new Promise<ReturnType<typeof createHttpServer>>((resolve) => {
-        const server = createHttpServer((_request, response) => response.end("from the host"))
-        server.listen(0, "127.0.0.1", () => resolve(server))
-      })
-  ),
-  (server) => Effect.sync(() => server.close())
-)
 
 const refusals = (machine: Machine) =>
   Effect.map(machine.eventsSoFar(), (events) => events.filter((event) => event._tag === "NetworkRefused"))
@@ -145,7 +132,7 @@ describe("ports", { timeout: 300_000 }, () => {
     it.effect("a-guest-reaches-a-server-of-the-hosts-loopback-when-it-is-named-and-not-before", () =>
       Effect.gen(function* () {
         const machine = yield* listening
-        const { port } = (yield* hostServer).address() as AddressInfo
+        const port = yield* hostServer("127.0.0.1")
         const wget = machine.exec({ argv: ["wget", "-q", "-O", "-", "-T", "20", `http://10.0.2.2:${port}/`] })
         assert.notStrictEqual((yield* wget).code, 0)
         const [refused] = yield* refusals(machine)

@@ -1,12 +1,11 @@
 /** A Linux guest whose network speaks IPv6, too. */
-import { createServer } from "node:http"
-import { type AddressInfo, connect } from "node:net"
+import { connect } from "node:net"
 import { networkInterfaces } from "node:os"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import type { Machine } from "@stillpoint/core"
 import { Effect } from "effect"
 import { layer } from "../guests.ts"
-import { fetched, inGuest, listening, listeningWith, url, whileRunning } from "./webGuest.ts"
+import { fetched, hostServer, inGuest, listening, listeningWith, url, whileRunning } from "./webGuest.ts"
 
 const guestAddress = "fd53:5449:4c4c::15"
 const gateway = "fd53:5449:4c4c::2"
@@ -15,21 +14,6 @@ const nameServer = "fd53:5449:4c4c::3"
 const hasLoopback = Object.values(networkInterfaces())
   .flat()
   .some((it) => it?.address === "::1")
-
-/** A server of the host's loopback in IPv6, until the scope ends: its port. */
-const hostServer = Effect.map(
-  Effect.acquireRelease(
-    Effect.promise(
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve) => {
-          const server = createServer((_request, response) => response.end("from the host"))
-          server.listen(0, "::1", () => resolve(server))
-        })
-    ),
-    (server) => Effect.sync(() => server.close())
-  ),
-  (server) => (server.address() as AddressInfo).port
-)
 
 const said = (machine: Machine, command: string) =>
   Effect.map(machine.exec({ argv: ["sh", "-c", command] }), ({ code, stdout }) => ({
@@ -76,7 +60,7 @@ describe.skipIf(!hasLoopback)(`version 6${skipped}`, { timeout: 300_000 }, () =>
         assert.notStrictEqual((yield* said(machine, "ping -6 -c 1 -W 1 2001:db8::1")).code, 0)
         assert.deepStrictEqual(yield* refused, ["icmp 2001:db8::1 0 NotAllowed"])
 
-        const port = yield* hostServer
+        const port = yield* hostServer("::1")
         const wget = said(machine, `wget -q -O - -T 20 'http://[${gateway}]:${port}/'`)
         assert.notStrictEqual((yield* wget).code, 0)
         assert.deepStrictEqual(yield* refused, [`tcp ${gateway} ${port} NotAllowed`])

@@ -1,5 +1,7 @@
 /** A Linux guest that serves pages over its network. */
 import { createHash } from "node:crypto"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { type BootSpec, type Machine, type PublishedPort, Vmm } from "@stillpoint/core"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect, Fiber } from "effect"
@@ -33,6 +35,22 @@ export const listeningWith = Effect.fn("listeningWith")(function* ({
 
 /** The same, with nothing else said of its machine. */
 export const listening = listeningWith({})
+
+/** A server of the host's loopback, at an address of either version, until the scope ends: its port. */
+export const hostServer = (address: "127.0.0.1" | "::1") =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(
+        () =>
+          new Promise<ReturnType<typeof createServer>>((resolve) => {
+            const server = createServer((_request, response) => response.end("from the host"))
+            server.listen(0, address, () => resolve(server))
+          })
+      ),
+      (server) => Effect.sync(() => server.close())
+    ),
+    (server) => (server.address() as AddressInfo).port
+  )
 
 /** Where a published port is asked. */
 export const url = ({ host, hostPort }: PublishedPort, path = "/") =>

@@ -45,9 +45,12 @@ export const makeWorkLine = ({ columns, millis, write }: Seen): ((work: LongWork
   }
 }
 
-/** The writer of that line, on a terminal and without `--json`; `null` otherwise. */
+/** Whether long work is shown: on a terminal, and without `--json`. */
+export const isWorkShown = (json: boolean): boolean => process.stderr.isTTY && !json
+
+/** The writer of that line, where it is shown; `null` elsewhere. */
 export const workTold = (json: boolean): ((work: LongWork) => void) | null =>
-  process.stderr.isTTY && !json
+  isWorkShown(json)
     ? makeWorkLine({
         write: (text) => void process.stderr.write(text),
         columns: () => process.stderr.columns || 80,

@@ -89,12 +89,19 @@ type Booted = Effect.Success<ReturnType<typeof imageSpec>>
 export const bakeSpec = Effect.fn("bakeSpec")(function* (
   { keep, spec }: Booted,
   policy: Policy,
-  { name, validate, ...tagging }: Pick<BakeOptions, "name" | "replace" | "validate"> & TagOptions
+  {
+    name,
+    shown,
+    validate,
+    ...tagging
+  }: Pick<BakeOptions, "name" | "replace" | "validate"> &
+    TagOptions & {
+      /** The name in messages: a name in the cache says nothing to anybody. */
+      readonly shown: string | null
+    }
 ) {
   const snapshots = yield* Snapshots
   const { expecting, replace } = tagging
-  // A name in the cache tells nobody anything.
-  const shown = name?.startsWith(`${cacheRepository}:`) === true ? undefined : name
   // Checked before the boot, and again under the lock when the name is set.
   if (name !== undefined && replace !== true && expecting === undefined) yield* isFree(name)
   return yield* Effect.scoped(
@@ -103,9 +110,7 @@ export const bakeSpec = Effect.fn("bakeSpec")(function* (
       const probe = validate === undefined ? {} : { validate: Pipeline.execProbe(commandOf(validate)) }
       // The draft is gone by the time that its failure is read, so the failure is told of the name.
       const { value } = yield* Pipeline.run(spec, { name: "bake", policy, target, ...probe }).pipe(
-        Effect.catchTag("ValidationFailed", ({ detail }) =>
-          Effect.fail(new BakeNotValid({ name: shown ?? null, detail }))
-        )
+        Effect.catchTag("ValidationFailed", ({ detail }) => Effect.fail(new BakeNotValid({ name: shown, detail })))
       )
       const kept = yield* snapshots.keep(target, name, {
         ...(replace === undefined ? {} : { replace }),
@@ -132,7 +137,7 @@ export const bake = Effect.fn("bake")(function* (options: BakeOptions) {
   const policy = yield* checkedBake("bake", options)
   const { name, replace } = options
   if (name !== undefined && replace !== true) yield* isFree(name)
-  return yield* bakeSpec(yield* imageSpec(options), policy, options)
+  return yield* bakeSpec(yield* imageSpec(options), policy, { ...options, shown: name ?? null })
 })
 
 /** The name under which a snapshot of this very guest, captured by this very policy and validated so, is found again. */
@@ -163,7 +168,7 @@ const bakedIntoCache = Effect.fnUntraced(function* (
   const before = yield* Effect.option(snapshots.inspect(cached))
   const expecting = before._tag === "Some" ? before.value.digest : null
   const validated = validate === undefined ? {} : { validate }
-  const isOurs = yield* bakeSpec(booted, policy, { name: cached, expecting, ...validated }).pipe(
+  const isOurs = yield* bakeSpec(booted, policy, { name: cached, shown: null, expecting, ...validated }).pipe(
     Effect.as(true),
     Effect.catchIf(
       (error) => error._tag === "SnapshotsError" && error.reason._tag === "NameMoved",

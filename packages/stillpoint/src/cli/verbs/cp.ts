@@ -16,6 +16,7 @@ import { answer, note, write } from "../Output.ts"
 import { json, replace } from "../arguments.ts"
 import { requireKey, signKey } from "../keys.ts"
 import { sandboxesWith } from "../layers.ts"
+import { isWorkShown } from "../workLine.ts"
 import { hostFile } from "../inputFile.ts"
 
 /** `SNAPSHOT:/PATH`. What begins with a dot or a slash is a path of the host's. */
@@ -52,7 +53,9 @@ const sizeIn = (files: GuestFiles, path: string) =>
 
 const copyOut = Effect.fnUntraced(function* ({ path, reference }: GuestPath, to: string, json: boolean) {
   const { files } = yield* Sandbox.of(reference)
-  const content = yield* told(files.stream(path), path, yield* sizeIn(files, path))
+  // Only the line of a terminal needs the size.
+  const sizeInGuest = isWorkShown(json) ? yield* sizeIn(files, path) : 0
+  const content = yield* told(files.stream(path), path, sizeInGuest)
   if (to === "-") return yield* Stream.runForEach(content, (bytes) => write(process.stdout, bytes))
   const isDirectory = yield* Effect.promise(() =>
     stat(to).then(
