@@ -156,7 +156,7 @@ describe("the command line", () => {
     const unsigned = await verified(ours.open)
     assert.strictEqual(unsigned.status, 5, unsigned.stderr)
     assert.match(unsigned.stderr, /expected a signature by one of the keys [0-9a-f]{12}, found no signature/)
-    const { keyId, snapshot } = await answered("sign", "web", "--key", ours.secret, "--json")
+    const { keyId, snapshot } = await answered("sign", "web", "--sign-key", ours.secret, "--json")
     assert.strictEqual(snapshot, baked["snapshot"])
     assert.deepStrictEqual((await answered("inspect", "web", "--json"))["signedBy"], [keyId])
     assert.strictEqual((await verified(theirs.open)).status, 5)

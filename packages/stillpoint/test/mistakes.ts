@@ -68,6 +68,46 @@ export const mistakes: ReadonlyArray<readonly [status: number, says: RegExp, ...
   [2, /Expected a value between 1 and 16384/, "bake", "kit:httpd", "--memory", "99999"],
   [2, /expected SNAPSHOT:\/PATH on one side/, "cp", "./one", "./other"],
   [2, /--name: expected a name for the new snapshot/, "cp", "./one", "web:/one"],
+  [
+    2,
+    /cp: name: expected a name outside cache, .*found cache:x: choose/,
+    "cp",
+    "./one",
+    "wbe:/one",
+    "--name",
+    "cache:x"
+  ],
+  [
+    4,
+    /the name web is already taken by .*; choose another name, or take this one with replace \(--replace on the command line\)/,
+    "cp",
+    "./missing",
+    "web:/one",
+    "--name",
+    "web"
+  ],
+  [
+    2,
+    /policy, column 10: onListener.port: expected a whole number from 1 to 65535, found 99999\n.*\n {11}\^/,
+    "bake",
+    "kit:httpd",
+    "--at",
+    "listener:99999"
+  ],
+  [
+    2,
+    /^stillpoint: policy, column 2, trigger: unknown trigger onListner; did you mean onListener$/m,
+    "bake",
+    "kit:httpd",
+    "--at",
+    '{"trigger":"onListner"}'
+  ],
+  [
+    1,
+    /^stillpoint: \.\/none\.tar: expected to read the image's source, found: it does not exist$/m,
+    "bake",
+    "docker-archive:./none.tar"
+  ],
   [1, /read of \.\/missing failed: ENOENT/, "cp", "./missing", "web:/one", "--name", "web3"],
   [3, /did you mean web/, "untag", "wbe"],
   [3, /did you mean web/, "report", "web", "wbe"],

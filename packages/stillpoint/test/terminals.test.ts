@@ -22,6 +22,12 @@ describe.skipIf(noTerminal !== "")(`in a terminal${noTerminal}`, () => {
       assert.strictEqual(status, 0, stderr)
     })
 
+    it("is-of-a-snapshot-that-is-seen-being-verified", async () => {
+      const { status, stdout } = await runInTerminal(folder, ["verify", "web"])
+      assert.strictEqual(status, 0, stdout)
+      assert.match(stdout, /verifying [\d.]+ MiB of web: 0 s[^]*web: ok, /)
+    })
+
     it("has-each-line-that-is-typed-and-its-end-and-is-ended-by-ctrl-c", async () => {
       const script = "read a; echo got $a; while read b; do echo and $b; done; echo end"
       const args = ["exec", "web", "--", "sh", "-c", `echo ready; ${script}`]

@@ -51,7 +51,7 @@ export class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", {
   digest: Schema.String
 }) {
   override get message(): string {
-    return `the name ${this.name} is already taken by ${this.digest.slice(0, 12)}; choose another name, or replace it`
+    return `the name ${this.name} is already taken by ${this.digest.slice(0, 12)}; choose another name, or take this one with replace (--replace on the command line)`
   }
 }
 

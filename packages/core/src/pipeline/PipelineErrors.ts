@@ -91,6 +91,13 @@ export class KernelPanicked extends Schema.TaggedError<KernelPanicked>()("Kernel
   }
 }
 
+/** A limit as it is given: in minutes where it is whole ones. */
+const limitInWords = (millis: number): string => {
+  const minutes = millis / 60_000
+  if (!Number.isInteger(minutes)) return guestTimeInWords(millis * 1e6)
+  return minutes === 1 ? "1 minute" : `${minutes} minutes`
+}
+
 /** The policy did not fire within its limit of guest time. */
 export class WatchLimitReached extends Schema.TaggedError<WatchLimitReached>()("WatchLimitReached", {
   policy: Schema.String,
@@ -100,8 +107,9 @@ export class WatchLimitReached extends Schema.TaggedError<WatchLimitReached>()("
 }) {
   override get message(): string {
     return (
-      `policy ${this.policy} did not fire within ${this.limitMillis} ms of guest time; it waits for ` +
-      `${this.kinds.length === 0 ? "no event" : this.kinds.join(", ")}: give it a longer watchLimit or a deadline`
+      `policy ${this.policy} did not fire within ${limitInWords(this.limitMillis)} of guest time; it waits for ` +
+      `${this.kinds.length === 0 ? "no event" : this.kinds.join(", ")}: give it a deadline, such as | after 1m in an expression, ` +
+      "or in a program a longer watchLimit"
     )
   }
 }

@@ -40,7 +40,7 @@ const node = Effect.suspend(() => {
 })
 
 const described = ({ board, detail, isUsable, name }: EngineReport) =>
-  `${name} (board ${board}) ${isUsable ? "can be used" : "cannot be used"}${detail === null ? "" : isUsable ? ` (${detail})` : `: ${detail}`}`
+  `${name} (board ${board}) ${isUsable ? "can be used" : "cannot be used"}${detail === null ? "" : isUsable ? `, but ${detail}` : `: ${detail}`}`
 
 const engine = Effect.map(
   engines,

@@ -14,10 +14,11 @@ const mostKeyBytes = 64 << 10
 /** Maximum number of keys for one command. */
 const mostKeys = 100
 
-export const signKey = Flag.String("sign-key").pipe(
-  Flag.withDescription("Sign the snapshot with the private Ed25519 key in this file (PEM)"),
-  Flag.optional
+/** The key of a verb that does nothing but sign. */
+export const signingKey = Flag.String("sign-key").pipe(
+  Flag.withDescription("Sign the snapshot with the private Ed25519 key in this file (PEM)")
 )
+export const signKey = Flag.optional(signingKey)
 export const requireKey = Flag.String("require-key").pipe(
   Flag.withDescription(
     "Accept only snapshots signed by the public Ed25519 key in this file (PEM); may be repeated, and one of the keys is enough"

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { Layer } from "effect"
+import { Effect, Layer, Schedule } from "effect"
 import { mebibytes } from "../report/mebibytes.ts"
 import { type LongWork, LongWorkListener } from "../sandbox/LongWork.ts"
+import { write } from "./Output.ts"
 
 /** Times a second that the line is written at most. */
 const rateOfLines = 10
@@ -57,6 +58,21 @@ export const workTold = (json: boolean): ((work: LongWork) => void) | null =>
         millis: () => performance.now()
       })
     : null
+
+/** Work that cannot say how far it is: on a terminal, a line says for how long it has been at it, and is gone afterwards. */
+export const timed = <A, E, R>(json: boolean, what: string, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  if (!isWorkShown(json)) return work
+  const begun = performance.now()
+  const line = Effect.suspend(() => {
+    const said = `: ${Math.round((performance.now() - begun) / 1000)} s`
+    const room = Math.max(1, (process.stderr.columns || 80) - 1 - said.length)
+    return write(process.stderr, `\r\u001B[K${what.length > room ? `${what.slice(0, room - 1)}…` : what}${said}`)
+  })
+  const shown = Effect.repeat(line, Schedule.spaced("1 second"))
+  return Effect.scoped(Effect.andThen(Effect.forkScoped(shown, { startImmediately: true }), work)).pipe(
+    Effect.ensuring(write(process.stderr, "\r\u001B[K"))
+  )
+}
 
 /** The line for long operations below this layer. */
 export const workLine = (json: boolean): Layer.Layer<never> => {

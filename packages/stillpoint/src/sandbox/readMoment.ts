@@ -4,8 +4,9 @@
  * @module
  */
 import { describeValue, repeatedName } from "@stillpoint/core"
-import { decodePolicy, parsePolicy, Policy } from "@stillpoint/triggers"
+import { decodePolicy, parsePolicy, Policy, type PolicyProblem } from "@stillpoint/triggers"
 import { Effect, Result } from "effect"
+import { placeInJson } from "./jsonPlace.ts"
 import { MomentInvalid } from "./SandboxError.ts"
 
 /** When to capture: a policy, its JSON as a string, or an expression such as `listener:8080 & calm 20ms | after 10s`. */
@@ -14,6 +15,13 @@ export type Moment = Policy | string
 /** Reads the policy of a moment. */
 export const readMoment = (moment: Moment): Effect.Effect<Policy, MomentInvalid> =>
   Effect.suspend(() => Effect.fromResult(readMomentResult(moment)))
+
+/** A problem of a policy's JSON, and where it stands. */
+const problemInWords = (text: string, { message, path }: PolicyProblem): string => {
+  const { column, line } = placeInJson(text, path)
+  const place = text.trimEnd().includes("\n") ? `line ${line}, column ${column}` : `column ${column}`
+  return `policy, ${[place, ...(path.length === 0 ? [] : [path.join(".")])].join(", ")}: ${message}`
+}
 
 /** The policy of a moment, at once. */
 export const readMomentResult = (moment: Moment): Result.Result<Policy, MomentInvalid> => {
@@ -42,7 +50,9 @@ export const readMomentResult = (moment: Moment): Result.Result<Policy, MomentIn
           invalid(`policy: expected every name once, found ${JSON.stringify(repeated)} twice in one object`)
         )
       }
-      return Result.mapError(decodePolicy(json), ({ message }) => invalid(`policy: ${message}`))
+      return Result.mapError(decodePolicy(json), ({ problems }) =>
+        invalid(problems.map((problem) => problemInWords(moment, problem)).join("\n"))
+      )
     }
   )
 }

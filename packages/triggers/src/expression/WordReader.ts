@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { guestTimeInWords } from "@stillpoint/core"
 import { type Token, tokenAt } from "./tokens.ts"
 
 /** A word that does not fit, and where it is, from 0. */
@@ -19,6 +20,8 @@ export class Misread {
 export class WordReader {
   next: Token
   private readonly text: string
+  /** The numbers, durations and texts that were read, as a refusal shows them, and where they stand, from 0. */
+  private readonly values: Array<{ readonly at: number; readonly shown: string }> = []
   /** The end of the previous token. */
   private behind = 0
 
@@ -41,6 +44,20 @@ export class WordReader {
     return taken
   }
 
+  private takeValue(shown: string): void {
+    this.values.push({ at: this.next.at, shown })
+    this.take()
+  }
+
+  /** Where the refused value stands, of those from a place on: the one that the message shows, or the only one; else `at`. */
+  protected placeOf(message: string, at: number, valuesFrom: number): number {
+    const own = this.values.filter((value) => value.at >= valuesFrom)
+    const shown = own.findLast((value) => message.endsWith(`, found ${value.shown}`))
+    // Of two equal ones, each is refused once.
+    if (shown !== undefined) this.values.splice(this.values.indexOf(shown), 1)
+    return (shown ?? (own.length === 1 ? own[0] : undefined))?.at ?? at
+  }
+
   is(word: string): boolean {
     return (this.next.kind === "word" || this.next.kind === "sign") && this.next.text === word
   }
@@ -58,7 +75,7 @@ export class WordReader {
   duration(): bigint {
     const { next } = this
     if (next.kind !== "duration") throw this.misread("a duration such as 20ms")
-    this.take()
+    this.takeValue(guestTimeInWords(Number(next.nanos)))
     return next.nanos
   }
 
@@ -69,14 +86,14 @@ export class WordReader {
   number(what: string): number {
     const { next } = this
     if (next.kind !== "number") throw this.misread(what)
-    this.take()
+    this.takeValue(next.text)
     return next.value
   }
 
   quoted(what: string): string {
     const { next } = this
     if (next.kind !== "quoted") throw this.misread(what)
-    this.take()
+    this.takeValue(next.value)
     return next.value
   }
 

@@ -67,8 +67,8 @@ describe("a policy as an expression", () => {
     /** A part, and where in it what is wrong with it stands. */
     const wrong = fc.constantFrom<readonly [string, ...ReadonlyArray<number>]>(
       ["listner:80", 0],
-      ["listener:0", 0],
-      ["listener:0 within soon", 0, 18],
+      ["listener:0", 9],
+      ["listener:0 within soon", 9, 18],
       ["after 10q", 6],
       ["heartbeat many", 10],
       ["serial /(/", 7],
@@ -81,8 +81,10 @@ describe("a policy as an expression", () => {
       ["within 5s", 0],
       ["", 0],
       ["parked & calm soon", 14],
-      ["parked & calm 9s", 9],
-      ["dirty-below 0 over 0ns", 0, 0]
+      ["parked & calm 9s", 14],
+      ["dirty-below 0 over 0ns", 12, 19],
+      ["served:0 0", 7, 9],
+      ["listener:0 within 2s", 9]
     )
     const part = fc.oneof(
       right.map((text): readonly [string, ...ReadonlyArray<number>] => [text]),
@@ -156,7 +158,7 @@ describe("a policy as an expression", () => {
     assert.deepStrictEqual(columnsOf("parked)) | listner"), [7, 12])
     assert.deepStrictEqual(columnsOf("serial /[/"), [8])
     // Arguments that no trigger accepts are all reported at once.
-    assert.deepStrictEqual(columnsOf("listener:0 | parked & calm 9s | heartbeat 0"), [1, 23, 33])
+    assert.deepStrictEqual(columnsOf("listener:0 | parked & calm 9s | heartbeat 0"), [10, 28, 43])
     assert.deepStrictEqual(columnsOf("(".repeat(91)), [91])
     assert.deepStrictEqual(columnsOf(`parked${" within 1s".repeat(200)}`), [1])
     assert.deepStrictEqual(columnsOf(" ".repeat(20_000)), [16_385])

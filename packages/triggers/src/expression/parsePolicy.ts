@@ -163,8 +163,11 @@ class PolicyReader extends WordReader {
     return term
   }
 
-  /** Makes a policy of parts; a refusal is a problem at the beginning of its words. */
-  private made(at: number, make: () => Policy, ...parts: ReadonlyArray<Term>): Term {
+  /**
+   * Makes a policy of parts; a refusal is a problem of the refused value, of those from `valuesFrom` on, or else at the beginning of
+   * its words.
+   */
+  private made(at: number, make: () => Policy, parts: ReadonlyArray<Term> = [], valuesFrom = at): Term {
     const levels = 1 + parts.reduce((most, part) => Math.max(most, part.levels), 0)
     if (levels > mostLevels) throw new TooDeep(at)
     try {
@@ -173,7 +176,10 @@ class PolicyReader extends WordReader {
       if (!(cause instanceof PolicyError)) throw cause
       for (const { message, path } of cause.problems) {
         const option = String(path.at(-1) ?? "")
-        this.problems.push({ column: at + 1, message: option === "" ? message : `${option}: ${message}` })
+        this.problems.push({
+          column: this.placeOf(message, at, valuesFrom) + 1,
+          message: option === "" ? message : `${option}: ${message}`
+        })
       }
       return { policy: never, levels }
     }
@@ -188,13 +194,13 @@ class PolicyReader extends WordReader {
   private ranked(): Term {
     const { at } = this.next
     const terms = this.separated("|", () => this.ordered())
-    return terms.length === 1 ? terms[0] : this.made(at, () => precedence(terms.map(({ policy }) => policy)), ...terms)
+    return terms.length === 1 ? terms[0] : this.made(at, () => precedence(terms.map(({ policy }) => policy)), terms)
   }
 
   private ordered(): Term {
     const { at } = this.next
     const [first, ...others] = this.separated("then", () => this.joint())
-    return others.reduce((all, one) => this.made(at, () => andThen(all.policy, one.policy), all, one), first)
+    return others.reduce((all, one) => this.made(at, () => andThen(all.policy, one.policy), [all, one]), first)
   }
 
   private joint(): Term {
@@ -203,7 +209,7 @@ class PolicyReader extends WordReader {
     const joined = (): Term => {
       const [first] = terms
       if (terms.length === 1 && first !== undefined) return first
-      return this.made(at, () => allOf(terms.map(({ policy }) => policy)), ...terms)
+      return this.made(at, () => allOf(terms.map(({ policy }) => policy)), terms)
     }
     while (this.takeIf("&")) {
       terms = this.is("calm") ? [this.part(() => this.calm(joined()))] : [...terms, this.part(() => this.timed())]
@@ -224,8 +230,9 @@ class PolicyReader extends WordReader {
   }
 
   private lasting(at: number, inner: Term, make: (policy: Policy, duration: bigint) => Policy): Term {
+    const durationAt = this.next.at
     const nanos = this.duration()
-    return this.made(at, () => make(inner.policy, nanos), inner)
+    return this.made(at, () => make(inner.policy, nanos), [inner], durationAt)
   }
 
   private primary(): Term {
@@ -251,7 +258,7 @@ class PolicyReader extends WordReader {
       ...(onDeadline === undefined ? {} : { onDeadline }),
       ...(agent === undefined ? {} : { agent })
     }
-    return this.made(at, () => quiesce(inner.policy, options), inner)
+    return this.made(at, () => quiesce(inner.policy, options), [inner])
   }
 
   private trigger(): Term {

@@ -331,7 +331,11 @@ impl ImageError {
 
     /// An error of the system at a file of the source.
     pub fn of_source(path: &Path, error: &io::Error) -> Self {
-        Self::SourceUnreadable { path: path.display().to_string(), reason: error.to_string() }
+        let reason = match error.kind() {
+            io::ErrorKind::NotFound => "it does not exist".to_owned(),
+            _ => error.to_string(),
+        };
+        Self::SourceUnreadable { path: path.display().to_string(), reason }
     }
 }
 

@@ -15,8 +15,8 @@ pub fn usable() -> Result<(), String> {
 pub fn remark() -> Option<String> {
     match kind() {
         Ok(Kind::Emulating { because }) => Some(format!(
-            "/dev/kvm emulates instructions, and not all of them: payloads run, Linux is refused \
-             ({because})"
+            "only for payloads and not for Linux, because this host's /dev/kvm emulates \
+             instructions and lacks some ({because})"
         )),
         Ok(Kind::Complete) | Err(_) => None,
     }

@@ -6,9 +6,10 @@
 import { stat } from "node:fs/promises"
 import { basename, join, resolve } from "node:path"
 import { type FileFault, type GuestFiles, writeWhole } from "@stillpoint/core"
-import { Effect, Option, Stream } from "effect"
+import { Effect, Option, Schema, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { mebibytes } from "../../report/mebibytes.ts"
+import { checkedOptions, isFree, SnapshotName } from "../../sandbox/checkedOptions.ts"
 import { LongWorkListener } from "../../sandbox/LongWork.ts"
 import { Sandbox } from "../../sandbox/Sandbox.ts"
 import { ArgumentInvalid } from "../ArgumentInvalid.ts"
@@ -117,7 +118,11 @@ export const cpCommand = Command.make(
         return yield* copyOut(source, target, json)
       }
       if (typeof source === "string" && typeof target !== "string") {
-        if (Option.isSome(name)) return yield* copyIn(source, target, name.value, { json, replace })
+        if (Option.isSome(name)) {
+          yield* checkedOptions("cp", Schema.Struct({ name: SnapshotName }), { name: name.value })
+          if (!replace) yield* isFree(name.value)
+          return yield* copyIn(source, target, name.value, { json, replace })
+        }
         return yield* new ArgumentInvalid({
           argument: "--name",
           expected: "a name for the new snapshot, since an existing snapshot never changes",

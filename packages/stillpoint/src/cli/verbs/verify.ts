@@ -12,6 +12,7 @@ import { json, reference } from "../arguments.ts"
 import { requireKey } from "../keys.ts"
 import { disksIn } from "../../sandbox/imageSpec.ts"
 import { sandboxesWith } from "../layers.ts"
+import { timed } from "../workLine.ts"
 
 export const verifyCommand = Command.make(
   "verify",
@@ -20,7 +21,12 @@ export const verifyCommand = Command.make(
     Effect.gen(function* () {
       const snapshots = yield* Snapshots
       // The image is in this store, wherever the snapshot was captured.
-      const found = yield* snapshots.verify(reference, { diskSources: disksIn(snapshots.home) })
+      const { storedBytes } = yield* snapshots.inspect(reference)
+      const found = yield* timed(
+        json,
+        `verifying ${mebibytes(storedBytes)} of ${reference}`,
+        snapshots.verify(reference, { diskSources: disksIn(snapshots.home) })
+      )
       yield* answer(json, { snapshot: found.digest, ok: true, storedBytes: found.storedBytes }, [
         `${reference}: ok, ${mebibytes(found.storedBytes)} read and verified against ${found.digest.slice(0, 12)}`
       ])
