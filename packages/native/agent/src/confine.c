@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/prctl.h>
@@ -18,6 +19,9 @@ static const int dropped[] = {
 	CAP_WAKE_ALARM, CAP_BLOCK_SUSPEND,   CAP_LEASE,	    CAP_AUDIT_CONTROL,	 CAP_AUDIT_READ,
 	CAP_CHECKPOINT_RESTORE,
 };
+
+/* The bounding set that children begin with has none of them any more. */
+static bool are_confined;
 
 /* Open files per process that a kernel allows by default. */
 enum { FILES_MAX = 1048576 };
@@ -43,8 +47,23 @@ static void raise_limits(void)
 	allow(RLIMIT_RTPRIO, AGENT_PRIORITY - 1, AGENT_PRIORITY - 1);
 }
 
+int confine_children(void)
+{
+	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
+		/* A kernel older than the capability has nothing to drop. */
+		if (prctl(PR_CAPBSET_DROP, dropped[i], 0, 0, 0) < 0 && errno != EINVAL)
+			return errno;
+	}
+	are_confined = true;
+	return 0;
+}
+
 int confine_capabilities(void)
 {
+	int error = are_confined ? 0 : confine_children();
+
+	if (error)
+		return error;
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct sets[2];
 
@@ -53,9 +72,6 @@ int confine_capabilities(void)
 		return errno;
 	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
 		int capability = dropped[i];
-		/* A kernel older than the capability has nothing to drop. */
-		if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0 && errno != EINVAL)
-			return errno;
 		uint32_t mask = ~(UINT32_C(1) << (capability % 32));
 		sets[capability / 32].effective &= mask;
 		sets[capability / 32].permitted &= mask;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -96,15 +97,18 @@ int identity_set_clock(uint64_t nanos)
 /* Writes `text` and a newline into a new file: anything else at `path` is not followed. */
 static int write_new(const char *path, const char *text)
 {
-	unlink(path);
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	int error = fd < 0 ? errno : 0;
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	struct iovec line[] = { { (void *)text, strlen(text) }, { "\n", 1 } };
+	int fd = open(path, flags, 0644);
 
-	if (error)
-		return error;
+	if (fd < 0 && errno == EEXIST) {
+		unlink(path);
+		fd = open(path, flags, 0644);
+	}
+	if (fd < 0)
+		return errno;
 	/* A short write to a file means that there is no room. */
-	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text) || write(fd, "\n", 1) != 1)
-		error = ENOSPC;
+	int error = writev(fd, line, 2) == (ssize_t)(line[0].iov_len + 1) ? 0 : ENOSPC;
 	close(fd);
 	return error;
 }
@@ -165,7 +169,7 @@ const char *identity_apply(const struct identity *identity, enum reject_reason *
 	if ((*error = environment_set_identity(identity->environment.items)))
 		return "the environment cannot be kept";
 	*reason = REASON_NAME_FAILED;
-	if ((*error = identity_record_renew()))
+	if ((*error = identity_record_renew(identity->machine_id)))
 		return "/run/stillpoint/identity cannot be written";
 	*reason = REASON_CLOCK_FAILED;
 	/* Last: the less lies between this and the acknowledgement, the truer the clock. */

@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "console.h"
@@ -20,6 +21,8 @@ enum { BOOT_ID_LENGTH = 36, ENTROPY_BYTES = 32, LINES = 4 };
 
 static uint64_t generation;
 static struct text lines[LINES + 1];
+/* Of the file that lies over the kernel's; empty before the first new identity. */
+static char boot_id[BOOT_ID_LENGTH + 1];
 static char *environment[LINES + 2];
 
 static void hexadecimal(const uint8_t *bytes, size_t count, char *into)
@@ -45,7 +48,8 @@ static void add_line_of(struct text *text, const char *path)
 	text_add(text, line);
 }
 
-static void describe(void)
+/* Empty: the machine id is the file's. */
+static void describe(const char *machine_id)
 {
 	char hostname[65] = { 0 };
 
@@ -55,12 +59,18 @@ static void describe(void)
 	text_start(&lines[1], "STILLPOINT_HOSTNAME=");
 	text_add(&lines[1], hostname);
 	text_start(&lines[2], "STILLPOINT_MACHINE_ID=");
-	add_line_of(&lines[2], "/etc/machine-id");
+	if (*machine_id)
+		text_add(&lines[2], machine_id);
+	else
+		add_line_of(&lines[2], "/etc/machine-id");
 	text_start(&lines[3], "STILLPOINT_BOOT_ID=");
-	add_line_of(&lines[3], BOOT_ID);
+	if (*boot_id)
+		text_add(&lines[3], boot_id);
+	else
+		add_line_of(&lines[3], BOOT_ID);
 }
 
-int identity_record_write(void)
+static int write_record(const char *machine_id)
 {
 	int folder = mounts_own_folder();
 	int fd = openat(folder, "identity.partial", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -68,16 +78,25 @@ int identity_record_write(void)
 
 	if (error)
 		return error;
-	describe();
+	describe(machine_id);
+	struct iovec parts[2 * LINES];
+	size_t total = 0;
 	for (int i = 0; i < LINES; i++) {
-		text_add(&lines[i], "\n");
-		if (write(fd, lines[i].bytes, lines[i].length) != (ssize_t)lines[i].length)
-			error = ENOSPC;
+		parts[2 * i] = (struct iovec){ lines[i].bytes, lines[i].length };
+		parts[2 * i + 1] = (struct iovec){ "\n", 1 };
+		total += lines[i].length + 1;
 	}
+	if (writev(fd, parts, 2 * LINES) != (ssize_t)total)
+		error = ENOSPC;
 	close(fd);
 	if (!error && renameat(folder, "identity.partial", folder, "identity") < 0)
 		error = errno;
 	return error;
+}
+
+int identity_record_write(void)
+{
+	return write_record("");
 }
 
 /* A random UUID, version 4. */
@@ -113,16 +132,19 @@ static int renew_boot_id(void)
 	close(fd);
 	if (!error && !covered && mount("/run/stillpoint/boot_id", BOOT_ID, NULL, MS_BIND, NULL) < 0)
 		error = errno;
+	/* What cannot be known is read again. */
+	text[error ? 0 : BOOT_ID_LENGTH] = 0;
+	strcpy(boot_id, text);
 	return error;
 }
 
-int identity_record_renew(void)
+int identity_record_renew(const char *machine_id)
 {
 	generation++;
 	int error = renew_boot_id();
 	if (error)
 		console_say("the boot id stays as it is", BOOT_ID, error);
-	return identity_record_write();
+	return write_record(machine_id);
 }
 
 char *const *identity_record_environment(void)
@@ -130,7 +152,6 @@ char *const *identity_record_environment(void)
 	uint8_t entropy[ENTROPY_BYTES];
 	char digits[2 * ENTROPY_BYTES + 1];
 
-	describe();
 	text_start(&lines[LINES], "STILLPOINT_ENTROPY=");
 	if (getrandom(entropy, sizeof(entropy), 0) == (ssize_t)sizeof(entropy)) {
 		hexadecimal(entropy, sizeof(entropy), digits);

@@ -16,11 +16,14 @@
  */
 int identity_record_write(void);
 
-/* Counts one identity more and draws a boot id for it. Returns 0 or an errno. */
-int identity_record_renew(void);
+/*
+ * Counts one identity more, draws a boot id for it, and writes it; its machine id is the one that /etc/machine-id was just given,
+ * or, if empty, what stands there. Returns 0 or an errno.
+ */
+int identity_record_renew(const char *machine_id);
 
 /*
- * The same as an environment for a hook, and STILLPOINT_ENTROPY: 64 hexadecimal digits from the kernel's random source, to
+ * What was written last as an environment for a hook, and STILLPOINT_ENTROPY: 64 hexadecimal digits from the kernel's random source, to
  * seed generators outside the kernel. Null-terminated, overwritten by the next call.
  */
 char *const *identity_record_environment(void);

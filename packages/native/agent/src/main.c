@@ -21,6 +21,7 @@
 #include "cgroup.h"
 #include "channel.h"
 #include "config.h"
+#include "confine.h"
 #include "console.h"
 #include "custom_events.h"
 #include "exec.h"
@@ -169,6 +170,9 @@ int main(int argc, char **argv)
 
 	say_if("children cannot be waited for", watch_children());
 	say_if("no heartbeats", heartbeat_start(config.heartbeat_millis, config.console_markers));
+	/* Once for all that are executed from here on. What fails here fails again in each, which is then not executed. */
+	if (!config.privileged)
+		confine_children();
 	say_if("commands cannot be run", exec_init(config.privileged));
 	say_if("no custom events", custom_events_serve());
 	say_if("the identity cannot be read by programs", identity_record_write());
