@@ -1,4 +1,5 @@
 import { copyFile, mkdtemp, readdir, readFile, rename, rm, symlink, unlink, utimes, writeFile } from "node:fs/promises"
+import { generateKeyPairSync } from "node:crypto"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -6,6 +7,7 @@ import { Effect, Layer } from "effect"
 import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
 import { hostFiles } from "../files/hostFiles.ts"
 import { publishSample } from "../testing/sampleSnapshots.ts"
+import { readVerifyingKey } from "./Signature.ts"
 import { SnapshotStore } from "./SnapshotStore.ts"
 
 const folder = Effect.acquireRelease(
@@ -30,7 +32,8 @@ const counted = (ageMillis: number) => {
     stamp: (...given) =>
       Effect.map(hostFiles.stamp?.(...given) ?? Effect.succeed(null), (found) => found && { ...found, ageMillis })
   }
-  return { count, layer: Layer.provideMerge(SnapshotStore.layer, Layer.succeed(DurableFiles, files)) }
+  const on = Layer.succeed(DurableFiles, files)
+  return { count, on, layer: Layer.provideMerge(SnapshotStore.layer, on) }
 }
 
 const aYear = 365 * 86_400_000
@@ -71,6 +74,27 @@ describe("a snapshot that was opened before", () => {
         "SnapshotReplaced"
       )
     }).pipe(Effect.scoped, Effect.provide(layer))
+  })
+
+  it.live("is-not-read-again-by-another-store-unless-that-one-requires-signatures", () => {
+    const { count, layer, on } = counted(aYear)
+    return Effect.gen(function* () {
+      const target = join(yield* folder, "snapshot")
+      const { publicKey } = generateKeyPairSync("ed25519")
+      const pem = publicKey.export({ type: "spki", format: "pem" })
+      const requiredKeys = [yield* readVerifyingKey(String(pem))]
+      const opened = SnapshotStore.use((store) => Effect.result(store.open(target)))
+      yield* publishSample(target, "one").pipe(Effect.provide(layer, { local: true }))
+      yield* opened.pipe(Effect.provide(layer, { local: true }))
+      count.reads = 0
+      const again = yield* opened.pipe(Effect.provide(Layer.provide(SnapshotStore.layer, on), { local: true }))
+      assert.deepStrictEqual([again._tag, count.reads], ["Success", 0])
+      const keyed = Layer.provide(SnapshotStore.layerKeyed({ requiredKeys }), on)
+      for (let time = 0; time < 2; time++) {
+        const refused = yield* opened.pipe(Effect.provide(keyed, { local: true }))
+        assert.strictEqual(refused._tag === "Failure" ? refused.failure.reason._tag : "opened", "SnapshotNotSigned")
+      }
+    }).pipe(Effect.scoped)
   })
 
   it.live("is-read-again-if-its-files-had-just-changed", () => {

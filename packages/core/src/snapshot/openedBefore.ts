@@ -85,3 +85,14 @@ export const makeOpenedBefore = (files: DurableFilesShape) => {
 
   return { recall, remember }
 }
+
+type OpenedBefore = ReturnType<typeof makeOpenedBefore>
+
+const ofFiles = new WeakMap<DurableFilesShape, OpenedBefore>()
+
+/** What all stores on these files remember together that require no signatures: who makes a store for each clone gains by it, too. */
+export const openedBeforeOn = (files: DurableFilesShape): OpenedBefore => {
+  const known = ofFiles.get(files) ?? makeOpenedBefore(files)
+  ofFiles.set(files, known)
+  return known
+}

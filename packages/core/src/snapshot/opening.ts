@@ -10,7 +10,7 @@ import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import { type FileFault, FileUnfit } from "../files/FileErrors.ts"
 import { type Manifest, sha256, timelineFileName, validationFileName } from "./Manifest.ts"
 import type { OpenOptions, Snapshot } from "./Snapshot.ts"
-import { makeOpenedBefore } from "./openedBefore.ts"
+import { makeOpenedBefore, openedBeforeOn } from "./openedBefore.ts"
 import { followChain } from "./SnapshotChain.ts"
 import { requireSigned, type SnapshotKeys } from "./signing.ts"
 import {
@@ -116,7 +116,8 @@ export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<Sna
       )
     )
 
-  const openedBefore = makeOpenedBefore(files)
+  // Whether a snapshot is signed as this store requires, no other store has seen.
+  const openedBefore = requiredKeys === undefined ? openedBeforeOn(files) : makeOpenedBefore(files)
 
   /** One that was opened before and is unchanged, unless it is not what these options ask for. */
   const recall = (path: string, options: OpenOptions | undefined) =>
