@@ -3,6 +3,7 @@
 //! ```text
 //!  engine ── the seam; guest time; when to stop      state ── one form, checked before it is loaded
 //!    ├── virtual_machine ── what KVM has made        memory ── one mapping, its forks, its log
+//!    ├── accesses ── what it comes out for
 //!    ├── kick ── a timer that ends a run             host ── what this host's KVM offers
 //!    ├── guest_clock                                 probe ── whether it runs guests, and which
 //!    └── probe: what a host cannot run is refused    offer ── what is said of it to others
@@ -18,6 +19,7 @@
 //! ```
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+pub mod accesses;
 mod engine;
 mod guest_clock;
 mod host;

@@ -5,12 +5,10 @@ use kvm_bindings::{
     KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_SINGLESTEP, KVM_INTERNAL_ERROR_EMULATION, kvm_guest_debug,
 };
 use kvm_ioctls::VcpuExit;
-use stillpoint_vmm::boards::x86_64::{
-    PORTS_BASE, POWER_PORT, RESET, RESET_PORT, SLEEP, SLEEP_PORT,
-};
 use stillpoint_vmm::platform::Platform;
 
 use super::{VirtualMachine, failed};
+use crate::accesses::{Access, Served, serve};
 use crate::guest_clock::GuestClock;
 
 /// Entries that completing one instruction takes at most; a string instruction comes out for each of
@@ -30,6 +28,16 @@ pub(crate) enum Entered {
     Off,
     /// It has reset itself.
     Reset,
+}
+
+impl From<Served> for Entered {
+    fn from(served: Served) -> Self {
+        match served {
+            Served::Done => Self::Accessed,
+            Served::Off => Self::Off,
+            Served::Reset => Self::Reset,
+        }
+    }
 }
 
 impl VirtualMachine {
@@ -56,17 +64,12 @@ impl VirtualMachine {
             Err(error) => return Err(format!("KVM: run the guest: {error}{}", self.place())),
         };
         let entered = match exit {
-            VcpuExit::MmioRead(gpa, into) => {
-                read(platform, gpa, into);
-                Entered::Accessed
-            }
-            VcpuExit::MmioWrite(gpa, from) => {
-                write(platform, gpa, from);
-                Entered::Accessed
-            }
+            VcpuExit::MmioRead(at, into) => serve(platform, Access::Read { at, into }).into(),
+            VcpuExit::MmioWrite(at, from) => serve(platform, Access::Write { at, from }).into(),
             VcpuExit::IoOut(port, from) => {
                 let from = from.to_vec();
-                self.write_port(platform, port, &from)
+                let width = self.width();
+                serve(platform, Access::PortOut { port, width, from: &from }).into()
             }
             VcpuExit::IoIn(port, into) => {
                 let (start, len) = (into.as_mut_ptr(), into.len());
@@ -74,10 +77,7 @@ impl VirtualMachine {
                 // SAFETY: the bytes are in the pages that the processor shares with the kernel, behind the
                 // structure that `width` reads; no other code touches them before the next entry.
                 let into = unsafe { std::slice::from_raw_parts_mut(start, len) };
-                for element in into.chunks_mut(width) {
-                    read(platform, PORTS_BASE + u64::from(port), element);
-                }
-                Entered::Accessed
+                serve(platform, Access::PortIn { port, width, into }).into()
             }
             VcpuExit::Debug(_) => Entered::Stepped,
             VcpuExit::Intr | VcpuExit::IrqWindowOpen => Entered::Kicked,
@@ -138,19 +138,6 @@ impl VirtualMachine {
         usize::from(size.clamp(1, 4))
     }
 
-    fn write_port(&mut self, platform: &mut Platform, port: u16, from: &[u8]) -> Entered {
-        for element in from.chunks(self.width()) {
-            match (port, element) {
-                (RESET_PORT, [RESET]) => return Entered::Reset,
-                (POWER_PORT, [_, sleep]) | (SLEEP_PORT, [sleep]) if sleep & SLEEP != 0 => {
-                    return Entered::Off;
-                }
-                _ => write(platform, PORTS_BASE + u64::from(port), element),
-            }
-        }
-        Entered::Accessed
-    }
-
     fn internal_error(&mut self) -> String {
         // SAFETY: as in `width`; `enter` asks for `InternalError` alone.
         let suberror = unsafe { self.processor.get_kvm_run().__bindgen_anon_1.internal.suberror };
@@ -166,35 +153,5 @@ impl VirtualMachine {
     /// The guest's place, for messages.
     fn place(&self) -> String {
         self.processor.get_regs().map_or_else(|_| String::new(), |r| format!(" at {:#x}", r.rip))
-    }
-}
-
-/// Unused addresses read as all ones, as on a PC.
-fn read(platform: &mut Platform, at: u64, into: &mut [u8]) {
-    match into.len() {
-        1 | 2 | 4 | 8 => {
-            if platform.mmio_read(at, into).is_err() {
-                into.fill(0xff);
-            }
-        }
-        _ => {
-            for (offset, byte) in into.chunks_mut(1).enumerate() {
-                read(platform, at.wrapping_add(offset as u64), byte);
-            }
-        }
-    }
-}
-
-/// Writes to unused addresses are lost, as on a PC.
-fn write(platform: &mut Platform, at: u64, from: &[u8]) {
-    match from.len() {
-        1 | 2 | 4 | 8 => {
-            let _ = platform.mmio_write(at, from);
-        }
-        _ => {
-            for (offset, byte) in from.chunks(1).enumerate() {
-                write(platform, at.wrapping_add(offset as u64), byte);
-            }
-        }
     }
 }
