@@ -88,8 +88,12 @@ export const vmmLaws = <R = never>(subject: VmmSubject<R>): ReadonlyArray<Law<Vm
         const before = yield* machine.digest
         yield* Effect.yieldNow
         assert.equal(yield* machine.nowNanos, 0)
-        assert.deepEqual(yield* machine.eventsSoFar(), [])
-        assert.deepEqual(seen, [])
+        // What engine it has is said of it, not by its guest.
+        const events = [...(yield* machine.eventsSoFar()), ...seen]
+        assert.deepEqual(
+          events.filter(({ _tag }) => _tag !== "EngineChosen"),
+          []
+        )
         assert.equal(yield* machine.digest, before)
         subscription.unsubscribe()
       })
