@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as fc from "fast-check"
+import { afterAll } from "vitest"
 import { Journal } from "../journal/Journal.ts"
 import { makeMemoryClaims, makeMemoryJournal } from "../journal/memoryJournal.ts"
 import { recoverRuns } from "../run/recoverRuns.ts"
@@ -9,7 +10,7 @@ import { listRuns, loadRun } from "../run/runStream.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { kindTrigger } from "../testing/kindTrigger.ts"
 import { MemoryFiles } from "../testing/MemoryFiles.ts"
-import { ScriptedVmm } from "../testing/ScriptedVmm.ts"
+import { scriptedMachines, ScriptedVmm } from "../testing/ScriptedVmm.ts"
 import * as Pipeline from "./Pipeline.ts"
 
 const spec = { kernelPath: "/kernel" }
@@ -36,6 +37,11 @@ const options = (isValidated: boolean) => ({
 })
 
 describe("recovery", () => {
+  // The machines of a process that stops are never closed; the next file in this process must not count them.
+  afterAll(() => {
+    scriptedMachines.open = 0
+  })
+
   it.live("a-process-killed-anywhere-leaves-a-snapshot-that-is-ready-or-clearly-not", () =>
     Effect.promise(() =>
       fc.assert(
