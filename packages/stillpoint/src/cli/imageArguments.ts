@@ -15,7 +15,9 @@ export const image = Argument.String("image").pipe(
   Argument.withDescription("kit:httpd, oci:FOLDER[:TAG], docker-archive:FILE or docker://REGISTRY/NAME[:TAG]")
 )
 export const at = Flag.String("at").pipe(
-  Flag.withDescription(`When to capture: an expression, JSON, or a file such as ./policy.ts (default: ${usualMoment})`),
+  Flag.withDescription(
+    `When to capture: an expression, JSON, or a file such as ./policy.ts or ./policy.json (default: ${usualMoment})`
+  ),
   Flag.withDefault(usualMoment)
 )
 export const memory = Flag.Int("memory").pipe(Flag.withDescription("Guest memory in MiB"), Flag.optional)

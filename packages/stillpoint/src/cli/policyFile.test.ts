@@ -33,6 +33,17 @@ describe("a policy from a file", () => {
     )
   }
 
+  it.effect("of-json-is-what-its-text-says", () =>
+    Effect.gen(function* () {
+      const text = '{ "_tag": "OnIdle" }\n'
+      assert.strictEqual(yield* momentOf(fileOf(text, "json")), text)
+      for (const other of ["idle", "", "[1]"]) {
+        const error = yield* Effect.flip(momentOf(fileOf(other, "json")))
+        assert.deepInclude(error, { _tag: "PolicyFileInvalid", expected: "a policy as JSON" })
+      }
+    })
+  )
+
   it.effect("is-never-taken-for-an-expression-nor-an-expression-for-a-file", () =>
     Effect.gen(function* () {
       for (const text of [
@@ -43,7 +54,14 @@ describe("a policy from a file", () => {
       ]) {
         assert.strictEqual(yield* momentOf(text), text)
       }
-      for (const path of ["./policy.ts", "../policy", "/tmp/nowhere", "policy.ts", "policies/policy.mjs"]) {
+      for (const path of [
+        "./policy.ts",
+        "../policy",
+        "/tmp/nowhere",
+        "policy.ts",
+        "policies/policy.mjs",
+        "policy.json"
+      ]) {
         const { found } = yield* Effect.flip(momentOf(path))
         assert.strictEqual(found, "no such file")
       }

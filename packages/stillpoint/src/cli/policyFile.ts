@@ -13,11 +13,11 @@
  * export default ({ onListener }) => onListener({ port: 8080 })
  * ```
  *
- * A file is code that runs here: only the command line reads one, never `captureAt` of a program.
+ * A file of JSON (`--at ./policy.json`) holds the policy as it is also given inline. Any other file is code that runs here: only the command line reads one, never `captureAt` of a program.
  *
  * @module
  */
-import { stat } from "node:fs/promises"
+import { readFile, stat } from "node:fs/promises"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { codeOf, describeValue } from "@stillpoint/core"
@@ -64,6 +64,13 @@ export const momentOf = Effect.fn("momentOf")(function* (at: string) {
   if (found.size > mostBytes) return yield* invalid(`${found.size} bytes`, `a program of at most ${mostBytes} bytes`)
   const attempt = <A>(what: string, work: () => Promise<A>) =>
     Effect.tryPromise({ try: work, catch: (cause) => invalid(`${what}: ${messageOf(cause)}`) })
+  if (path.endsWith(".json")) {
+    const text = yield* attempt("that it cannot be read", () => readFile(path, "utf8"))
+    // Anything but an object would be read as an expression.
+    if (!/^\s*\{/.test(text))
+      return yield* invalid(`no JSON object: ${describeValue(text.slice(0, 40))}`, "a policy as JSON")
+    return text satisfies Moment
+  }
   const loaded = yield* attempt(
     "that it cannot be loaded",
     () => import(pathToFileURL(path).href) as Promise<Record<string, unknown>>
