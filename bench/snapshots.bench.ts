@@ -6,7 +6,7 @@
 import { Vmm } from "@stillpoint/core"
 import { Effect } from "effect"
 import { execFileSync } from "node:child_process"
-import { mkdirSync, readFileSync, rmSync, statSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { directory, guest, machineAt, measured, memoryMib, runtime } from "./guests.ts"
@@ -70,7 +70,12 @@ const total = median(captures.map(({ total }) => total))
 
 const floors = join(directory, "floors")
 execFileSync("cc", ["-O2", "-o", floors, fileURLToPath(new URL("peers/floors.c", import.meta.url))])
-const [memcpyMs = 0, mmapMs = 0] = execFileSync(floors, [join(snapshot, "memory.bin"), String(memoryMib)], {
+/** The files of guest memory, the largest one first. */
+const objects = readdirSync(snapshot)
+  .filter((name) => /^[0-9a-f]{64}$/.test(name))
+  .map((name) => ({ path: join(snapshot, name), bytes: statSync(join(snapshot, name)).blocks * 512 }))
+  .toSorted((one, other) => other.bytes - one.bytes)
+const [memcpyMs = 0, mmapMs = 0] = execFileSync(floors, [objects[0]?.path ?? "", String(memoryMib)], {
   encoding: "utf8"
 })
   .split(" ")
@@ -139,7 +144,11 @@ await idle.close()
 rows.push(
   row("fork", "ms", forkMs, { peer: memcpy, peerValue: memcpyMs }),
   row("idle-clone-bytes", "B", cloneBytes, { peer: "qemu -loadvm, one process", peerValue: idlePeer }),
-  row("snapshot-bytes", "B", statSync(join(snapshot, "memory.bin")).blocks * 512)
+  row(
+    "snapshot-bytes",
+    "B",
+    objects.reduce((sum, { bytes }) => sum + bytes, 0)
+  )
 )
 await runtime.dispose()
 finish(rows)

@@ -168,6 +168,11 @@ export interface CaptureKind {
    * it, of the machine that it was forked from (taken before the fork), or the one that it was restored from.
    */
   readonly parent?: string
+  /**
+   * A folder of objects of other captures, such as a store's: chunks that one of them has are linked and not written. They are written
+   * if the folder is missing or on another file system.
+   */
+  readonly shared?: string
 }
 
 /** Requirements on the files of a restore. */
@@ -184,11 +189,11 @@ export interface RestoreChain {
 export interface CapturedFile {
   readonly name: string
   readonly sizeBytes: number
-  /** Bytes that it occupies on the disk; fewer than its size if it is sparse. */
+  /** Bytes that it occupies on the disk, including those that it shares with other captures; fewer than its size if it is sparse. */
   readonly storedBytes: number
   /** Name of the file of this capture that holds the digests of its chunks, if those are checked when first touched; else `null`. */
   readonly chunkTable: string | null
-  /** Guest-physical address of its first byte; `null` if it is not memory. */
+  /** Guest-physical address of its first byte, or of the first chunk of which it is the table; `null` if it is not memory. */
   readonly guestAddress: number | null
 }
 

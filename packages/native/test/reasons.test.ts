@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process"
-import { cpSync, mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { cpSync, mkdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs"
+import { basename, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { type BootSpec, type Machine, type MachineError, machineReasons, Vmm } from "@stillpoint/core"
@@ -9,7 +9,7 @@ import { GuestKit } from "@stillpoint/kit"
 import { Effect, Exit, Scope } from "effect"
 import { engines } from "../src/engines.ts"
 import { guestMemory, limitGuestMemory } from "../src/guestMemory.ts"
-import { folder, layer, linux, linuxAt, payload, spinning, waiting } from "./guests.ts"
+import { folder, layer, linux, linuxAt, objectIn, payload, spinning, waiting } from "./guests.ts"
 
 /** Reasons that no user can bring about on purpose, each with where it is tested or why it exists all the same. */
 const fromWithin: Readonly<Record<string, string>> = {
@@ -190,11 +190,11 @@ describe("every reason is reached by its name", () => {
         })
         // Each reads another file: verified memory is shared by all who read the same.
         const cut = yield* restore
-        truncateSync(join(cut.copy, "memory.bin"), 0)
+        truncateSync(objectIn(cut.copy), 0)
         yield* on("SnapshotChunkUnreadable", cut.restored.digest)
         const edited = join(yield* folder, "edited")
         cpSync(directory, edited, { recursive: true })
-        writeFileSync(join(edited, "memory.bin"), new Uint8Array(2 << 20).fill(1))
+        writeFileSync(objectIn(edited), new Uint8Array(statSync(objectIn(edited)).size).fill(1))
         const other = yield* vmm.restore(edited)
         yield* on("SnapshotChunkCorrupt", other.digest)
         yield* other.run({ budgetNanos: 10 })
@@ -236,12 +236,12 @@ describe("every reason is reached by its name", () => {
         // A snapshot that vanished under its restored machine cannot be captured again.
         for (const [reason, spoil] of [
           ["SnapshotChunkUnreadable", (file: string) => truncateSync(file, 0)],
-          ["SnapshotChunkCorrupt", (file: string) => writeFileSync(file, new Uint8Array(2 << 20).fill(1))]
+          ["SnapshotChunkCorrupt", (file: string) => writeFileSync(file, new Uint8Array(statSync(file).size).fill(1))]
         ] as const) {
           const copy = join(yield* folder, "copy")
           cpSync(directory, copy, { recursive: true })
           const restored = yield* (yield* Vmm).restore(copy)
-          spoil(join(copy, "memory.bin"))
+          spoil(objectIn(copy))
           yield* reach(`CaptureError.${reason}`, restored.capture(yield* folder))
         }
       })
@@ -275,15 +275,16 @@ describe("every reason is reached by its name", () => {
           spoil(join(copy, name))
           return copy
         })
+        const object = basename(objectIn(directory))
         const restore = (reason: string, path: string, chain: Parameters<typeof vmm.restore>[1] = {}) =>
           reach(`RestoreError.${reason}`, Effect.scoped(vmm.restore(path, chain)))
         yield* restore("SnapshotMissing", join(directory, "none"))
-        yield* restore("FileMissing", yield* damaged("memory.bin", (file) => rmSync(file)))
-        yield* restore("FileSizeWrong", yield* damaged("memory.bin", (file) => truncateSync(file, 4096)))
+        yield* restore("FileMissing", yield* damaged(object, (file) => rmSync(file)))
+        yield* restore("FileSizeWrong", yield* damaged(object, (file) => truncateSync(file, 4096)))
         yield* restore("NotASnapshot", yield* damaged("machine.bin", (file) => writeFileSync(file, "something else")))
         const flipped = yield* damaged("memory.digests", (file) => writeFileSync(file, "something else"))
         yield* restore("FileCorrupt", flipped)
-        const directoryThere = yield* damaged("memory.bin", (file) => {
+        const directoryThere = yield* damaged(object, (file) => {
           rmSync(file)
           mkdirSync(file)
         })

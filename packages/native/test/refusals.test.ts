@@ -16,7 +16,7 @@ import {
   writeSync
 } from "node:fs"
 import { join } from "node:path"
-import { enough, folder, layer, linux, linuxAt, payload, waiting } from "./guests.ts"
+import { enough, folder, layer, linux, linuxAt, objectIn, payload, waiting } from "./guests.ts"
 
 /** The error of a boot that is refused. */
 const refused = Effect.fn(function* (spec: BootSpec) {
@@ -193,14 +193,15 @@ describe("bad input is refused by name", () => {
         mkdirSync(directory)
         const machine = yield* vmm.boot(yield* payload(waiting))
         yield* machine.capture(directory)
-        flip(join(directory, "memory.bin"), 0)
+        const object = objectIn(directory)
+        flip(object, 0)
         const restored = yield* vmm.restore(directory)
         const stop = yield* restored.run({ budgetNanos: 1000 })
         assert.strictEqual(stop.reason, "fault")
         assert.strictEqual(yield* restored.nowNanos, 0)
         const fault = (yield* restored.eventsSoFar()).at(-1)
         assert.strictEqual(fault?._tag, "EngineFault")
-        assert.include(fault?._tag === "EngineFault" ? fault.message : "", "memory.bin")
+        assert.include(fault?._tag === "EngineFault" ? fault.message : "", object)
       })
     )
 

@@ -21,6 +21,7 @@ import * as fc from "fast-check"
 import { exportSnapshot, importSnapshot } from "stillpoint"
 import { assert, describe, it } from "vitest"
 import { type LongWork, LongWorkListener } from "../src/sandbox/LongWork.ts"
+import { namesInStore } from "./namesInStore.ts"
 import { keepLineage } from "./keepLineage.ts"
 
 const storeAt = (home: string, keys: SnapshotKeys) =>
@@ -130,7 +131,7 @@ describe("archives of snapshots", () => {
       assert.lengthOf(await inStore(at("part"), listed, keys), 2)
       const again = await inStore(at("part"), Effect.result(importSnapshot(both, "base")))
       assert.strictEqual(tagOf(again), "NameTaken")
-      assert.lengthOf(readdirSync(join(at("part"), "snapshots")), 2)
+      assert.lengthOf(namesInStore(at("part")), 2)
 
       // An archive of another version is refused by its number, an unsigned one by the missing key.
       const archive = readFileSync(both)
@@ -144,7 +145,7 @@ describe("archives of snapshots", () => {
         tagOf(await inStore(at("none"), Effect.result(importSnapshot(base)), keys)),
         "SnapshotOpenError"
       )
-      assert.deepStrictEqual(readdirSync(join(at("none"), "snapshots")), [])
+      assert.deepStrictEqual(namesInStore(at("none")), [])
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }
@@ -182,8 +183,7 @@ describe("archives of snapshots", () => {
               ]
             )
           }
-          const stands = existsSync(join(home, "snapshots")) ? readdirSync(join(home, "snapshots")) : []
-          const others = stands.filter((name) => name !== digest && name !== parent)
+          const others = namesInStore(home).filter((name) => name !== digest && name !== parent)
           assert.deepStrictEqual(others, [])
           assert.deepStrictEqual(
             readdirSync(folder).filter((name) => !/^(from|home-\d+|sample\.tar|damaged\.tar)$/.test(name)),

@@ -1,7 +1,7 @@
 /** The lines that the documentation shows, as they stand there, on one baked guest. */
 import { execFileSync } from "node:child_process"
 import { generateKeyPairSync } from "node:crypto"
-import { existsSync, readdirSync, readFileSync, watch, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, readdirSync, watch, writeFileSync } from "node:fs"
 import { open } from "node:fs/promises"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -11,6 +11,7 @@ import { Effect, Layer } from "effect"
 import { assert, beforeAll, describe, it } from "vitest"
 import { type LayerEntry, writeLayout } from "../../images/src/testing/ociLayout.ts"
 import type { Check } from "../src/cli/doctor.ts"
+import { namesInStore, objectsIn, ownShare } from "./namesInStore.ts"
 import { mistakes } from "./mistakes.ts"
 import { makeFolder, type Ran, runStillpoint } from "./runStillpoint.ts"
 
@@ -31,8 +32,7 @@ const answered = async (...args: ReadonlyArray<string>): Promise<Record<string, 
   return JSON.parse(stdout) as Record<string, unknown>
 }
 
-const standing = (): ReadonlyArray<string> =>
-  readdirSync(join(home, "snapshots")).filter((name) => !/^[0-9a-f]{64}$/.test(name))
+const standing = (): ReadonlyArray<string> => namesInStore(home).filter((name) => !/^[0-9a-f]{64}$/.test(name))
 
 /** A small image of busybox, as a layout in the folder. */
 const writeSmallImage = Effect.gen(function* () {
@@ -108,7 +108,7 @@ describe("the command line", () => {
     assert.strictEqual(digest, baked["snapshot"])
     assert.strictEqual((await run("import", "web.tar", "--name", "web", "--json")).status, 0)
     await good("rm", `sha256:${String(digest).slice(0, 16)}`)
-    assert.deepStrictEqual(readdirSync(join(home, "snapshots")), [])
+    assert.deepStrictEqual(namesInStore(home), [])
     const cut = readFileSync(join(folder, "web.tar")).subarray(0, -70_000)
     writeFileSync(join(folder, "cut.tar"), cut)
     const refused = await run("import", "cut.tar", "--name", "cut")
@@ -124,8 +124,7 @@ describe("the command line", () => {
   it("a-byte-of-its-memory-that-is-another-one-is-found-by-who-verifies", async () => {
     await good("verify", "web")
     const directory = join(home, "snapshots", String(baked["snapshot"]))
-    const contents = readdirSync(directory).find((name) => name.startsWith("contents-")) ?? ""
-    const memory = await open(join(directory, contents, "memory.bin"), "r+")
+    const memory = await open(objectsIn(directory)[0] ?? "", "r+")
     try {
       const { buffer } = await memory.read({ buffer: Buffer.alloc(1 << 20), position: 0 })
       const at = buffer.findIndex((byte) => byte !== 0)
@@ -134,7 +133,7 @@ describe("the command line", () => {
       const damaged = await run("verify", "web", "--json")
       assert.strictEqual(damaged.status, 1)
       assert.strictEqual(damaged.stdout, "")
-      assert.match(damaged.stderr, /^stillpoint: .*memory\.bin/)
+      assert.match(damaged.stderr, /^stillpoint: snapshot memory .*[0-9a-f]{64}, chunk \d+/)
       await memory.write(Buffer.of(buffer[at] ?? 0), 0, 1, at)
     } finally {
       await memory.close()
@@ -272,6 +271,7 @@ describe("the command line", () => {
     writeFileSync(join(folder, "page"), page)
     const copied = await answered("cp", "./page", "web:/www/", "--name", "web:with-page", "--json")
     assert.strictEqual(copied["name"], "web:with-page")
+    assert.isBelow(ownShare(join(home, "snapshots", String(copied["snapshot"]))), 0.2)
     for (const [to, file] of [
       ["back", "back"],
       [".", "page"]

@@ -1,10 +1,11 @@
 /** `push` and `pull` as people type them, each a process of its own. */
 import { generateKeyPairSync } from "node:crypto"
-import { readdirSync, writeFileSync } from "node:fs"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DurableFiles, Snapshots, SnapshotStore } from "@stillpoint/core"
 import { Effect, Layer } from "effect"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { namesInStore } from "./namesInStore.ts"
 import { keepLineage } from "./keepLineage.ts"
 import { hasRegistry, type Registry, startRegistry } from "../../../scripts/testing/registryOf.ts"
 import { makeFolder, type Ran, runStillpoint } from "./runStillpoint.ts"
@@ -48,7 +49,7 @@ describe(`verbs of registries${why}`, () => {
     const pulled = json(await runStillpoint(there.folder, ["pull", place, "--name", "theirs", "--json"]))
     assert.deepInclude(pulled, { snapshot: digest, names: ["theirs"], problem: null, artifact: pushed["artifact"] })
     assert.isAbove(Number(pulled["fetchedBytes"]), 0)
-    assert.lengthOf(readdirSync(join(there.home, "snapshots")), 2)
+    assert.lengthOf(namesInStore(there.home), 2)
     const [again, moved] = await Promise.all([
       runStillpoint(here.folder, ["push", "web", `docker://${place}`]),
       runStillpoint(there.folder, [

@@ -16,6 +16,8 @@ export interface FileStatus {
   readonly device: string
   /** The user that it belongs to. */
   readonly userId: number
+  /** How many names it has. */
+  readonly links: number
 }
 
 /** The state of some files at one moment. */
@@ -57,6 +59,8 @@ export interface DurableFilesShape {
   readonly flushDirectory: (path: string) => Effect.Effect<void, FileFault>
   /** Renames within one file system: all or nothing, and a file at `to` is replaced. A directory at `to` must be empty. */
   readonly rename: (from: string, to: string) => Effect.Effect<void, FileFault>
+  /** Gives a file another name in the same file system, where nothing may stand yet. */
+  readonly link: (from: string, to: string) => Effect.Effect<void, FileFault>
   /** Removes a file or a directory with all it holds, no link followed; nothing at the path is fine. */
   readonly removeTree: (path: string) => Effect.Effect<void, FileFault>
   /** Removes a directory if it is empty; `false` where it is not, is none, or is a mount point. */

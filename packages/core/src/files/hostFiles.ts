@@ -91,7 +91,8 @@ const inspectPath = async (path: string): Promise<FileStatus | null> => {
   try {
     const found = await Fs.lstat(path)
     const kind = found.isFile() ? "file" : found.isDirectory() ? "directory" : found.isSymbolicLink() ? "link" : "other"
-    return { kind, sizeBytes: found.size, inode: String(found.ino), device: String(found.dev), userId: found.uid }
+    const { nlink: links, size: sizeBytes, uid: userId } = found
+    return { kind, sizeBytes, inode: String(found.ino), device: String(found.dev), userId, links }
   } catch (cause) {
     if (isNothing(cause)) return null
     throw cause
@@ -189,6 +190,7 @@ export const hostFiles: DurableFilesShape = {
   flush: (path) => attempt("flush", path, () => syncPath(path)),
   flushDirectory: (path) => attempt("flushDirectory", path, () => syncDirectory(path)),
   rename: (from, to) => attempt("rename", from, () => Fs.rename(from, to)),
+  link: (from, to) => attempt("link", to, () => Fs.link(from, to)),
   removeTree: (path) => attempt("removeTree", path, () => removeTree(path)),
   removeEmptyDirectory: (path) => attempt("removeEmptyDirectory", path, () => removeEmptyDirectory(path)),
   list: (path) => attempt("list", path, () => Fs.readdir(path).then((names) => names.toSorted())),

@@ -7,6 +7,7 @@
  *   store.lock           held by who changes names or removes snapshots
  *   snapshots/
  *     <digest>/          a snapshot's directory, called by the digest of its manifest
+ *     objects/           hard links to the snapshots' objects, by name (see snapshot/objects.ts)
  *     new-<id>/          a snapshot that is being made, and
  *     new-<id>.lock      the lock of who makes it: where nobody holds it, both are cleared
  *     gone-<id>/         a snapshot that is being removed; cleared by whoever finds it
@@ -20,6 +21,7 @@ import { Context, Effect, Layer, Result } from "effect"
 import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
 import { didYouMean } from "../nearest.ts"
 import type { Manifest } from "../snapshot/Manifest.ts"
+import { isObject } from "../snapshot/objects.ts"
 import { makeOpening, readinessObstacle, resolvedPath } from "../snapshot/opening.ts"
 import { type RestoreOptions, restoreSnapshot } from "../snapshot/restoreSnapshot.ts"
 import type { KeyInvalid, SigningKey } from "../snapshot/Signature.ts"
@@ -31,6 +33,7 @@ import {
   SnapshotStore,
   type SnapshotStoreShape
 } from "../snapshot/SnapshotStore.ts"
+import { contentsOf } from "../snapshot/verifySnapshot.ts"
 import { makeStoreDirectories } from "./directories.ts"
 import {
   DigestAmbiguous,
@@ -105,6 +108,24 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
 
   const storedBytesOf = (manifest: Manifest): number => manifest.files.reduce((sum, file) => sum + file.storedBytes, 0)
 
+  /** Bytes of all files of some snapshots, those that several share counted once. */
+  const storedOnce = Effect.fnUntraced(function* (all: ReadonlyArray<StoredSnapshot>) {
+    const counted = new Set<string>()
+    let bytes = 0
+    for (const { directory, manifest } of all) {
+      for (const file of manifest?.files ?? []) {
+        if (manifest !== null && isObject(file)) {
+          const found = yield* files.inspect(join(contentsOf(directory, manifest), file.name))
+          const inode = `${found?.device} ${found?.inode}`
+          if (found === null || counted.has(inode)) continue
+          counted.add(inode)
+        }
+        bytes += file.storedBytes
+      }
+    }
+    return bytes
+  })
+
   /** Why a snapshot that could be opened is not ready. */
   const unreadiness = (snapshot: Snapshot): string | null => {
     const reason = readinessObstacle(snapshot)
@@ -156,7 +177,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
     if (parent !== null && snapshot.parents[0] !== directoryOf(parent.digest)) {
       return yield* new ParentElsewhere({ path, parent: snapshot.parents[0] ?? parent.directory })
     }
-    yield* holding(
+    const kept = holding(
       Effect.gen(function* () {
         const naming = (name === undefined ? null : yield* named(digest, name, options)) ?? Effect.void
         const target = directoryOf(digest)
@@ -178,6 +199,8 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
         if (name !== undefined) yield* directories.unmarked(digest)
       })
     )
+    yield* kept
+    yield* directories.shared(directoryOf(digest), snapshot.manifest)
     return yield* inspected(digest)
   }, failed)
 
@@ -277,7 +300,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
           home,
           snapshots: (yield* digests).length,
           names: (yield* read).size,
-          storedBytes: all.reduce((sum, { storedBytes }) => sum + storedBytes, 0)
+          storedBytes: yield* storedOnce(all)
         }
       })
     )

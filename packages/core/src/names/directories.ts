@@ -7,10 +7,10 @@ import { join } from "node:path"
 import { Effect } from "effect"
 import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import { makeDirectories } from "../files/makeDirectories.ts"
+import { draftForm, makeObjects } from "../snapshot/objects.ts"
 import type { SnapshotStoreShape } from "../snapshot/SnapshotStore.ts"
 import { readManifest } from "../snapshot/verifySnapshot.ts"
 
-const draftForm = /^new-[0-9a-f]{32}$/
 const goneForm = /^gone-[0-9a-f]{32}$/
 const digestForm = /^[0-9a-f]{64}$/
 const markPrefix = "unless-named-"
@@ -18,6 +18,7 @@ const markPrefix = "unless-named-"
 /** The directories of the store in a folder. */
 export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotStoreShape, home: string) => {
   const folder = join(home, "snapshots")
+  const objects = makeObjects(files, folder)
   /** The directory of a snapshot, by its digest. */
   const directoryOf = (digest: string): string => join(folder, digest)
 
@@ -32,7 +33,7 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
   /** Digests of the snapshots that are kept. */
   const digests = Effect.map(standing, (names) => names.filter((name) => digestForm.test(name)))
 
-  /** Clears leftovers of processes that have ended: drafts, and unfinished publishes. */
+  /** Clears leftovers of processes that have ended: drafts, unfinished publishes, and then objects of nobody. */
   const cleared = Effect.gen(function* () {
     for (const name of yield* standing) {
       if (goneForm.test(name)) yield* files.removeTree(join(folder, name))
@@ -45,6 +46,7 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
       yield* files.removeTree(lock)
     }
     yield* store.sweep(folder)
+    yield* objects.cleared
   }).pipe(Effect.scoped)
 
   /**
@@ -81,12 +83,14 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
     yield* files.flushDirectory(folder)
     // The next process removes what cannot be removed now.
     yield* Effect.ignore(files.removeTree(gone))
+    yield* objects.cleared
   })
 
   /** A directory for a snapshot that is being made, until the scope closes. */
   const draft = Effect.gen(function* () {
     yield* made
     yield* cleared
+    yield* objects.made
     for (;;) {
       const directory = join(folder, `new-${yield* files.uniqueName}`)
       const lock = `${directory}.lock`
@@ -111,5 +115,18 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
     return yield* Effect.filter(yield* digests, (other) => Effect.map(parentOf(other), (parent) => parent === digest))
   })
 
-  return { folder, directoryOf, made, digests, draft, marked, unmarked, clearedMarks, takenAway, parentOf, childrenOf }
+  return {
+    folder,
+    directoryOf,
+    made,
+    digests,
+    draft,
+    shared: objects.added,
+    marked,
+    unmarked,
+    clearedMarks,
+    takenAway,
+    parentOf,
+    childrenOf
+  }
 }

@@ -6,7 +6,7 @@
  *   manifest.json     this record; written last: with its rename the snapshot is there, or is replaced
  *   publish.lock      empty; held by who puts a manifest there
  *   contents-<id>/    everything else, in a directory of its own, which the manifest names
- *     …               the files of the capture: memory, the digests of its chunks, the machine's state
+ *     …               the files of the capture: memory in objects, the digests of its chunks, the machine's state
  *     timeline.ndjson the guest's events up to the capture
  *     validation.json verdict of the validation, if one was asked for; written after the manifest
  *     owner.json, owner.lock   by whom it was made (see OwnedDirectory)
@@ -54,12 +54,17 @@ export type ManifestHeader = typeof ManifestHeader.Type
 
 /** How the bytes of one file are checked: as a whole on opening, or by chunk on first touch. */
 export const FileVerification = Schema.Union([
-  Schema.Struct({ kind: Schema.Literal("whole"), sha256: Sha256 }),
+  Schema.Struct({
+    kind: Schema.Literal("whole"),
+    sha256: Sha256,
+    /** If it is the table of memory that lies in objects: guest-physical address of the first chunk. */
+    guestAddress: Schema.optionalKey(Schema.Natural)
+  }),
   Schema.Struct({
     kind: Schema.Literal("byChunk"),
     /** The file that holds the digests of its chunks. */
     table: Schema.String,
-    /** Guest-physical address of its first byte; `null` if it is not memory. */
+    /** Guest-physical address of its first byte; `null` if it is not memory from there on. */
     guestAddress: Schema.NullOr(Schema.Natural)
   })
 ])

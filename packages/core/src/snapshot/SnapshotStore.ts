@@ -5,7 +5,7 @@
  */
 import { basename, dirname, join } from "node:path"
 import { Context, Effect, Layer, type Scope } from "effect"
-import type { CapturedFile, CapturedFiles } from "../Vmm.ts"
+import type { CapturedFile, CapturedFiles, CaptureKind } from "../Vmm.ts"
 import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
 import { FileFault } from "../files/FileErrors.ts"
 import { type Cleared, clearOwnedDirectories, isOwnedDirectory } from "../files/OwnedDirectory.ts"
@@ -36,6 +36,7 @@ import {
   TargetUnfit
 } from "./SnapshotErrors.ts"
 import { digestAt, makeOpening, named, resolvedPath } from "./opening.ts"
+import { sharingFor } from "./objects.ts"
 import { clearContents, makePlace, moveIntoPlace, type Place, requirePlace, takeAway } from "./placement.ts"
 import type { OpenOptions, Snapshot } from "./Snapshot.ts"
 import { referenceTo } from "./SnapshotChain.ts"
@@ -56,6 +57,8 @@ export interface Staging {
   readonly target: string
   /** The place from which the store moves it there. */
   readonly place: Place
+  /** For the capture: the folder of objects that it shares, if the snapshot is made in a store. */
+  readonly sharing: Pick<CaptureKind, "shared">
 }
 
 /** Options for publishing a snapshot. */
@@ -153,7 +156,7 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
     function* (path: string) {
       const target = yield* resolvedPath(files, path)
       const place = yield* makePlace(files, target)
-      return { directory: place.contents.path(), target, place }
+      return { directory: place.contents.path(), target, place, sharing: yield* sharingFor(files, target) }
     },
     (effect, path) => Effect.mapError(effect, publishFailed(named(path)))
   )
@@ -175,7 +178,8 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
     const { chunkTable, guestAddress, name, sizeBytes, storedBytes } = file
     const path = join(directory, name)
     if (chunkTable === null) {
-      const verification = { kind: "whole", sha256: yield* digestOf(files, path, sizeBytes) } as const
+      const sha256 = yield* digestOf(files, path, sizeBytes)
+      const verification = { kind: "whole", sha256, ...(guestAddress === null ? {} : { guestAddress }) } as const
       return { name, sizeBytes, storedBytes, verification } satisfies ManifestFile
     }
     const found = yield* files.inspect(path)

@@ -10,6 +10,8 @@ import { Effect, Schema } from "effect"
 import { describeValue } from "../describeValue.ts"
 import { FileFault, FileUnfit } from "../files/FileErrors.ts"
 import { fileKindInWords } from "../files/fileKind.ts"
+import { hostFiles } from "../files/hostFiles.ts"
+import { decodeChunkTable, type MemoryPart } from "./chunkTable.ts"
 import { ManifestFile } from "./Manifest.ts"
 import type { Snapshot } from "./SnapshotStore.ts"
 import { type PageRange, WorkingSet } from "./Validation.ts"
@@ -25,17 +27,27 @@ export interface Prefetched {
   readonly bytes: number
 }
 
-/** A file of guest memory, and the guest-physical addresses that it covers. */
+/** Maximum bytes of a table of chunks. */
+const mostTableBytes = 1 << 30
+
+/** Guest memory: a file, or the table of the objects that have its chunks; and the guest-physical addresses that it covers. */
 interface MemoryFile {
   readonly name: string
+  readonly isTable: boolean
   readonly begin: number
   readonly end: number
 }
 
-const memoryFilesOf = (files: ReadonlyArray<ManifestFile>): ReadonlyArray<MemoryFile> =>
+/** The part of a manifest that is used here. */
+const MemoryManifest = Schema.Struct({ memoryMib: Schema.Natural, files: Schema.Array(ManifestFile) })
+type MemoryManifest = typeof MemoryManifest.Type
+
+const memoryFilesOf = ({ files, memoryMib }: MemoryManifest): ReadonlyArray<MemoryFile> =>
   files.flatMap(({ name, sizeBytes, verification }) => {
-    if (verification.kind !== "byChunk" || verification.guestAddress === null) return []
-    return [{ name, begin: verification.guestAddress, end: verification.guestAddress + sizeBytes }]
+    const { guestAddress: begin, kind } = verification
+    if (begin === null || begin === undefined) return []
+    const isTable = kind === "whole"
+    return [{ name, isTable, begin, end: begin + (isTable ? memoryMib * 2 ** 20 : sizeBytes) }]
   })
 
 /** The parts of some ranges that lie in a file, as offsets from its begin. */
@@ -57,7 +69,7 @@ export const prefetch = (snapshot: Snapshot): Effect.Effect<Prefetched, FileFaul
 /** Whether a store has opened it, as far as its fields are used here. */
 const isSnapshot = Schema.is(
   Schema.Struct({
-    manifest: Schema.Struct({ files: Schema.Array(ManifestFile) }),
+    manifest: MemoryManifest,
     layers: Schema.Array(Schema.String),
     validation: Schema.NullOr(Schema.Struct({ workingSet: Schema.NullOr(WorkingSet) }))
   })
@@ -73,18 +85,34 @@ const noSnapshot = (found: unknown) =>
 const prefetched = (snapshot: Snapshot): Effect.Effect<Prefetched, FileFault | FileUnfit> => {
   const ranges = snapshot.validation?.workingSet?.ranges ?? []
   // All snapshots of a chain are of one machine: its memory lies where the newest says.
-  const files = memoryFilesOf(snapshot.manifest.files).map((file) => ({ ...file, parts: within(ranges, file) }))
-  const bytesOf = (parts: ReadonlyArray<{ readonly from: number; readonly to: number }>) =>
-    parts.reduce((sum, { from, to }) => sum + (to - from), 0)
+  const files = memoryFilesOf(snapshot.manifest).map((file) => ({ ...file, parts: within(ranges, file) }))
+  const bytesOf = (parts: ReadonlyArray<MemoryPart>) => parts.reduce((sum, { from, to }) => sum + (to - from), 0)
   const pages = files.reduce((sum, { parts }) => sum + bytesOf(parts), 0) / pageBytes
   const reads = files
     .filter(({ parts }) => parts.length > 0)
-    .flatMap(({ name, parts }) => snapshot.layers.map((layer) => readParts(join(layer, name), parts)))
+    .flatMap(({ isTable, name, parts }) =>
+      snapshot.layers.map((layer) => (isTable ? readChunks(layer, name, parts) : readParts(join(layer, name), parts)))
+    )
   return Effect.all(reads).pipe(
     Effect.map((read) => ({ pages, bytes: read.reduce((sum, bytes) => sum + bytes, 0) })),
     Effect.withSpan("prefetch")
   )
 }
+
+/** Reads the chunks of some parts of memory, from wherever a table says. */
+const readChunks = (layer: string, name: string, parts: ReadonlyArray<MemoryPart>) =>
+  Effect.gen(function* () {
+    const path = join(layer, name)
+    const bytes = yield* hostFiles.read(path, mostTableBytes)
+    const table = yield* Effect.fromResult(decodeChunkTable(bytes)).pipe(
+      Effect.mapError((found) => new FileUnfit({ path, expected: "a table of chunks", found }))
+    )
+    // A parent of an earlier version has all of memory in one file.
+    if (table === null) return yield* readParts(path.replace(/\.digests$/, ".bin"), parts)
+    const byFile = Map.groupBy(table(parts), ({ file }) => file)
+    const reads = [...byFile].map(([file, parts]) => readParts(join(layer, file), parts))
+    return (yield* Effect.all(reads)).reduce((sum, read) => sum + read, 0)
+  })
 
 const openRegular = async (path: string): Promise<FileHandle> => {
   const unfit = (found: string) => new FileUnfit({ path, expected: "a regular file", found })
@@ -99,7 +127,7 @@ const openRegular = async (path: string): Promise<FileHandle> => {
   throw unfit(fileKindInWords(found))
 }
 
-const readParts = (path: string, parts: ReadonlyArray<{ readonly from: number; readonly to: number }>) => {
+const readParts = (path: string, parts: ReadonlyArray<MemoryPart>) => {
   const fault = (cause: unknown): FileFault | FileUnfit => {
     if (cause instanceof FileUnfit) return cause
     const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : String(cause)

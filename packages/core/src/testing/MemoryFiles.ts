@@ -11,20 +11,7 @@ import { dirname, resolve } from "node:path"
 import { Effect, Layer } from "effect"
 import { DurableFiles, type DurableFilesShape, type HoldOutcome } from "../files/DurableFiles.ts"
 import { FileFault, FileUnfit } from "../files/FileErrors.ts"
-
-interface Inode {
-  readonly number: number
-  data: Uint8Array
-  durable: Uint8Array
-}
-type Entry =
-  | { readonly kind: "directory"; readonly inode: { readonly number: number } }
-  | { readonly kind: "file"; readonly inode: Inode }
-type Tree = Map<string, Entry>
-type Change =
-  | { readonly kind: "create"; readonly path: string; readonly entry: Entry }
-  | { readonly kind: "rename"; readonly from: string; readonly to: string }
-  | { readonly kind: "remove"; readonly path: string }
+import { apply, type Change, type Inode, touches, type Tree, under } from "./memoryTree.ts"
 
 /** The fault at the n-th changing operation (0, 1, 2 …), or at the n-th read. */
 export interface InjectedFault {
@@ -35,28 +22,6 @@ export interface InjectedFault {
    */
   readonly code: "crash" | "short" | "ENOSPC" | "EIO" | "EROFS" | "EACCES"
 }
-
-const under = (path: string, root: string): boolean => path === root || path.startsWith(`${root}/`)
-
-const apply = (tree: Tree, change: Change): void => {
-  if (change.kind === "create") {
-    tree.set(change.path, change.entry)
-  } else if (change.kind === "remove") {
-    for (const path of tree.keys()) if (under(path, change.path)) tree.delete(path)
-  } else {
-    for (const path of tree.keys()) if (under(path, change.to)) tree.delete(path)
-    for (const [path, entry] of Array.from(tree)) {
-      if (!under(path, change.from)) continue
-      tree.delete(path)
-      tree.set(change.to + path.slice(change.from.length), entry)
-    }
-  }
-}
-
-const touches = (change: Change, directory: string): boolean =>
-  change.kind === "rename"
-    ? dirname(change.from) === directory || dirname(change.to) === directory
-    : dirname(change.path) === directory
 
 /** A file system in memory with faults. */
 export class MemoryFiles {
@@ -224,6 +189,15 @@ export class MemoryFiles {
     return null
   }
 
+  #link(from: string, to: string): string | null {
+    const entry = this.#live.get(from)
+    if (entry === undefined || !this.#isDirectory(dirname(to))) return "ENOENT"
+    if (this.#live.has(to)) return "EEXIST"
+    if (entry.kind !== "file") return "EPERM"
+    this.#change({ kind: "create", path: to, entry })
+    return null
+  }
+
   /** The operations, as the port wants them. */
   readonly shape: DurableFilesShape = {
     makeDirectory: (path) =>
@@ -275,6 +249,13 @@ export class MemoryFiles {
         () => this.#rename(from, to),
         () => {}
       ),
+    link: (from, to) =>
+      this.#changing(
+        "link",
+        to,
+        () => this.#link(from, to),
+        () => {}
+      ),
     removeTree: (path) =>
       this.#changing(
         "removeTree",
@@ -311,7 +292,8 @@ export class MemoryFiles {
                 sizeBytes: entry.kind === "file" ? entry.inode.data.length : 0,
                 inode: String(entry.inode.number),
                 device: "memory",
-                userId: 0
+                userId: 0,
+                links: [...this.#live.values()].filter(({ inode }) => inode === entry.inode).length
               }
       ),
     removeEmptyDirectory: (path) =>

@@ -6,9 +6,9 @@
 import { join } from "node:path"
 import { Effect } from "effect"
 import { DurableFiles } from "../files/DurableFiles.ts"
-import type { ManifestDraft } from "../snapshot/Manifest.ts"
+import { type ManifestDraft, sha256 } from "../snapshot/Manifest.ts"
 import { type PublishOptions, type Snapshot, SnapshotStore } from "../snapshot/SnapshotStore.ts"
-import type { CapturedFiles } from "../Vmm.ts"
+import type { CapturedFiles, CaptureKind } from "../Vmm.ts"
 import { scriptedMemoryAddress } from "./scriptedMemory.ts"
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value)
@@ -25,16 +25,37 @@ export const sampleDraft = (runId: string, validation: "none" | "required" = "no
   validation
 })
 
-/** Writes the files of a capture named after `label` into a directory, as a machine would. */
-export const sampleCapture = (directory: string, label: string, parent: string | null = null) =>
+/** Name of the object that all sample captures have. */
+export const sampleObject = sha256("object")
+
+/**
+ * Writes the files of a capture named after `label` into a directory, as a machine would; with a folder of shared objects, the object is
+ * linked from there.
+ */
+export const sampleCapture = (
+  directory: string,
+  label: string,
+  parent: string | null = null,
+  { shared }: Pick<CaptureKind, "shared"> = {}
+) =>
   Effect.gen(function* () {
     const files = yield* DurableFiles
+    const isChunks = (name: string) => name === "memory.bin" || name === sampleObject
+    const linked =
+      shared === undefined
+        ? false
+        : yield* files.link(join(shared, sampleObject), join(directory, sampleObject)).pipe(
+            Effect.as(true),
+            Effect.orElseSucceed(() => false)
+          )
     const contents = [
+      [sampleObject, text("object")],
       ["memory.bin", text(`memory ${label}`)],
       ["memory.digests", text(`digests ${label}`)],
       ["machine.bin", text(`machine ${label}`)]
     ] as const
     for (const [name, bytes] of contents) {
+      if (linked && name === sampleObject) continue
       yield* files.write(join(directory, name), bytes)
       yield* files.flush(join(directory, name))
     }
@@ -50,7 +71,7 @@ export const sampleCapture = (directory: string, label: string, parent: string |
         name,
         sizeBytes: bytes.length,
         storedBytes: bytes.length,
-        chunkTable: name === "memory.bin" ? "memory.digests" : null,
+        chunkTable: isChunks(name) ? "memory.digests" : null,
         guestAddress: name === "memory.bin" ? scriptedMemoryAddress : null
       }))
     }
@@ -77,7 +98,7 @@ export const publishSample = (
       const { parent, publishedWith = parent, verdict } = options
       const store = yield* SnapshotStore
       const staging = yield* store.stage(target)
-      const captured = yield* sampleCapture(staging.directory, label, parent?.manifest.identity)
+      const captured = yield* sampleCapture(staging.directory, label, parent?.manifest.identity, staging.sharing)
       return yield* store.publish(
         staging,
         {

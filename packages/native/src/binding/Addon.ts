@@ -141,9 +141,14 @@ export declare class NativeMachine {
   connections(): number
   /**
    * Writes memory and state into an existing empty directory, flushed; `parent` is the
-   * identity of a snapshot that only what changed since then is written against.
+   * identity of a snapshot that only what changed since then is written against, and `shared` a
+   * folder of objects, whose chunks are linked and not written.
    */
-  capture(directory: string, parent?: string | undefined | null): Promise<Failure | CapturedFiles>
+  capture(
+    directory: string,
+    parent?: string | undefined | null,
+    shared?: string | undefined | null
+  ): Promise<Failure | CapturedFiles>
   /** Attaches a disk to an empty slot, the first if null, and notifies the guest's kernel. */
   attachDisk(slot: number | undefined | null, disk: DiskSpec): Promise<Failure | null>
   /** An independent machine in the same state. */

@@ -272,9 +272,9 @@ const make = (native: Addon.NativeMachine): Machine => {
     }),
     capture: (...given) =>
       checkedCapture(...given).pipe(
-        Effect.flatMap(([directory, { parent }]) =>
+        Effect.flatMap(([directory, { parent, shared }]) =>
           call(
-            () => native.capture(directory, parent ?? null),
+            () => native.capture(directory, parent ?? null, shared ?? null),
             (reason: CaptureReason) => new CaptureError({ reason })
           )
         ),

@@ -22,7 +22,10 @@ const path = Schema.NonEmptyString.check(
 
 const isPath = Schema.is(path)
 
-const decodeKind = Schema.decodeUnknownEffect(Schema.Struct({ parent: Schema.optionalKey(Schema.String) }), strictly)
+const decodeKind = Schema.decodeUnknownEffect(
+  Schema.Struct({ parent: Schema.optionalKey(Schema.String), shared: Schema.optionalKey(path) }),
+  strictly
+)
 
 /** The directory and the kind of a capture. */
 export const checkedCapture = (
@@ -31,6 +34,11 @@ export const checkedCapture = (
 ): Effect.Effect<readonly [directory: string, kind: CaptureKind], CaptureError> => {
   if (!isPath(directory)) {
     const message = `capture: expected the path of an empty directory, found ${describeValue(directory)}`
+    return Effect.fail(new CaptureError({ reason: { _tag: "DirectoryUnusable", message } }))
+  }
+  const shared: unknown = Object(kind)["shared"]
+  if (shared !== undefined && !isPath(shared)) {
+    const message = `capture.shared: expected the path of a folder of objects, found ${describeValue(shared)}`
     return Effect.fail(new CaptureError({ reason: { _tag: "DirectoryUnusable", message } }))
   }
   return decodeKind(kind).pipe(

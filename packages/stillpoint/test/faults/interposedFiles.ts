@@ -248,9 +248,14 @@ export const withFault = async <A>(
 const scan = (folder: string): { readonly disk: Disk; readonly live: Map<string, number> } => {
   const disk: Disk = { directories: new Map([[rootInode, new Map()]]), files: new Map() }
   const live = new Map([[folder, rootInode]])
+  const files = new Map<number, number>()
   const enter = (path: string, inode: number): void => {
     for (const entry of Fs.readdirSync(path, { withFileTypes: true })) {
-      const [inside, id] = [join(path, entry.name), ++inodes]
+      const inside = join(path, entry.name)
+      const { ino } = Fs.lstatSync(inside)
+      // A file with several names is one.
+      const id = files.get(ino) ?? ++inodes
+      if (entry.isFile()) files.set(ino, id)
       live.set(inside, id)
       disk.directories.get(inode)?.set(entry.name, id)
       if (entry.isDirectory()) {

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { open } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -175,7 +176,8 @@ export const verbs: Readonly<Record<string, Verb>> = {
 /** A folder as every verb finds it. */
 export const copyOf = ({ template }: Prepared): string => {
   const folder = newFolder()
-  cpSync(template, folder, { recursive: true, mode: 0 })
+  // With the links between a store's files.
+  execFileSync("cp", ["-a", `${template}/.`, folder])
   return folder
 }
 
@@ -221,7 +223,11 @@ export const standingIn = (folder: string, artifacts: Layer.Layer<Artifacts>): P
       const digests = all.map(({ digest }) => digest)
       const left = [
         ...inside(snapshots.home).filter((name) => !/^(names\.json|store\.lock|snapshots|pulls|images)$/.test(name)),
-        ...inside(join(snapshots.home, "snapshots")).filter((name) => !digests.includes(name)),
+        ...inside(join(snapshots.home, "snapshots")).filter((name) => name !== "objects" && !digests.includes(name)),
+        // Every object there is one of a snapshot.
+        ...inside(join(snapshots.home, "snapshots", "objects")).filter(
+          (name) => statSync(join(snapshots.home, "snapshots", "objects", name)).nlink === 1
+        ),
         ...inside(join(snapshots.home, "pulls")),
         ...inside(join(snapshots.home, "images")),
         ...inside(folder).filter((name) => name !== "home" && name !== "chain")

@@ -57,7 +57,10 @@ export const capture = (target: string, { parent = null, replace }: CaptureStage
         const staging = yield* (yield* SnapshotStore).stage(target)
         const recording = yield* captureRecording(frozen.subject, frozen.spec, frozen.earlier)
         const captured = yield* Effect.ensuring(
-          frozen.subject.capture(staging.directory, parent === null ? {} : { parent: parent.manifest.identity }),
+          frozen.subject.capture(staging.directory, {
+            ...staging.sharing,
+            ...(parent === null ? {} : { parent: parent.manifest.identity })
+          }),
           frozen.giveBack
         )
         yield* refuseFailedDisk(frozen, captured.seq)

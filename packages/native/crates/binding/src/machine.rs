@@ -21,7 +21,7 @@ use napi::bindgen_prelude::{
 };
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use stillpoint_host::hosted::Hosted;
 use stillpoint_host::refusal::Refusal;
 use stillpoint_net::Egress;
@@ -369,13 +369,15 @@ impl NativeMachine {
     }
 
     /// Writes memory and state into an existing empty directory, flushed; `parent` is the
-    /// identity of a snapshot that only what changed since then is written against.
+    /// identity of a snapshot that only what changed since then is written against, and `shared` a
+    /// folder of objects, whose chunks are linked and not written.
     #[napi(ts_return_type = "Promise<Failure | CapturedFiles>")]
     pub fn capture<'env>(
         &self,
         env: &'env Env,
         directory: String,
         parent: Option<String>,
+        shared: Option<String>,
     ) -> napi::Result<Object<'env>> {
         promise(env, |settled| {
             let kind = match parent.as_deref().map(str::parse::<SnapshotId>) {
@@ -391,7 +393,8 @@ impl NativeMachine {
                 }
             };
             let facts = self.hosted.facts().clone();
-            self.hosted.capture(Path::new(&directory), kind, move |captured| {
+            let shared = shared.map(PathBuf::from);
+            self.hosted.capture(Path::new(&directory), kind, shared, move |captured| {
                 settle(settled, "CaptureError", captured, |captured| {
                     CapturedFiles::new(captured, facts)
                 });

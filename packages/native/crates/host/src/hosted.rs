@@ -336,6 +336,7 @@ impl Hosted {
         &self,
         directory: &Path,
         kind: CaptureKind,
+        shared: Option<PathBuf>,
         done: impl FnOnce(Result<Captured, Refusal>) + Send + 'static,
     ) {
         let directory = directory.to_owned();
@@ -350,7 +351,8 @@ impl Hosted {
                 Err(refusal) => return done(Err(refusal)),
             };
             let write = move || {
-                let files = capture.write(&directory).map_err(Refusal::from)?;
+                let files =
+                    capture.write_sharing(&directory, shared.as_deref()).map_err(Refusal::from)?;
                 let (at_nanos, next_seq) = (capture.at_nanos(), capture.next_seq());
                 Ok(Captured { files, at_nanos, next_seq, pause })
             };

@@ -2,7 +2,7 @@
 //! continues as it did in the build that wrote it.
 //!
 //! ```text
-//! snapshots/version-N/full, delta    as captured; memory compressed with gzip
+//! snapshots/version-N/full, delta    as captured; memory and objects compressed with gzip
 //! snapshots/version-N/continued.txt  every event after `full`: seq, nanoseconds, kind, content
 //! ```
 
@@ -19,7 +19,7 @@ use stillpoint_vmm::event::{Event, EventBody};
 use stillpoint_vmm::machine::{Machine, RunUntil};
 use stillpoint_vmm::snapshot::{RestoreOptions, verify};
 
-const KEPT: [&str; 2] = ["version-1", "version-2"];
+const KEPT: [&str; 3] = ["version-1", "version-2", "version-3"];
 
 fn kept(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(version)
@@ -35,12 +35,17 @@ impl Unpacked {
         for kind in ["full", "delta"] {
             let (from, to) = (kept(version).join(kind), unpacked.0.join(kind));
             fs::create_dir_all(&to).expect("a directory");
-            for file in ["machine.bin", "memory.digests"] {
-                fs::copy(from.join(file), to.join(file)).expect("kept");
+            for entry in fs::read_dir(from).expect("kept").flatten() {
+                let mut to = to.join(entry.file_name());
+                if to.extension().is_none_or(|end| end != "gz") {
+                    fs::copy(entry.path(), to).expect("kept");
+                    continue;
+                }
+                // Without its last extension.
+                to.set_extension("");
+                let mut packed = GzDecoder::new(File::open(entry.path()).expect("kept"));
+                io::copy(&mut packed, &mut File::create(to).expect("a file")).expect("unpacked");
             }
-            let mut memory = GzDecoder::new(File::open(from.join("memory.bin.gz")).expect("kept"));
-            let mut unpacked = File::create(to.join("memory.bin")).expect("a file");
-            io::copy(&mut memory, &mut unpacked).expect("unpacked");
         }
         unpacked
     }

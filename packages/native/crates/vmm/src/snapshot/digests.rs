@@ -1,17 +1,25 @@
-//! `memory.digests`: the pages in `memory.bin` with their digests, and the pages that are not
-//! stored because they consist of one repeated byte.
+//! `memory.digests`: the stored pages with the digests and the places of their chunks, and the pages
+//! that are not stored because they consist of one repeated byte.
 
+use std::collections::{HashMap, HashSet};
+
+use super::objects::{DIGEST_BYTES, MOST_SLOTS, Object, ObjectId, Place, Places};
 use super::{CHUNK_BYTES, CHUNK_PAGES, FORMAT_VERSION, RestoreError};
 use crate::state::{StateError, StateReader, StateWriter};
 
 const MAGIC: &[u8; 8] = b"STILLDIG";
 const HEADER_BYTES: u64 = 24;
+const OBJECT_BYTES: u64 = 36;
+const RUN_BYTES: u64 = 12;
 const FILLING_BYTES: u64 = 9;
+
+/// The first version with objects.
+const WITH_OBJECTS: u32 = 3;
 
 /// Chunks without any page in the file have no digest.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// The pages in a memory file and the digests of their chunks.
+/// The stored pages of a memory, and the digests and the places of their chunks.
 pub(super) struct Digests {
     pages: usize,
     /// One bit per page.
@@ -19,8 +27,17 @@ pub(super) struct Digests {
     /// By chunk: where its digest is, or [`NONE`].
     index: Vec<u32>,
     digests: Vec<[u8; 32]>,
-    /// Pages that are all one byte and not in the file; ascending, apart.
+    /// By digest: in which of some objects its chunk is; none in versions without objects.
+    places: Places,
+    /// Pages that are all one byte and not stored; ascending, apart.
     fillings: Vec<Filling>,
+}
+
+/// The beginning of a file of digests.
+struct Beginning {
+    version: u32,
+    /// The objects that its chunks are in; none in a version without objects.
+    objects: Vec<Object>,
 }
 
 /// Pages that follow each other and are all one byte.
@@ -44,6 +61,7 @@ impl Digests {
             present: vec![0; pages.div_ceil(8)],
             index: vec![NONE; pages.div_ceil(CHUNK_PAGES)],
             digests: Vec::new(),
+            places: Places::default(),
             fillings: Vec::new(),
         }
     }
@@ -77,8 +95,13 @@ impl Digests {
         ((page as u64) < filling.end()).then_some(filling.byte)
     }
 
-    /// Records the digest of the next chunk.
-    pub(super) fn set(&mut self, chunk: usize, digest: [u8; 32]) {
+    /// Records the digest and the place of the next chunk.
+    pub(super) fn set(&mut self, chunk: usize, digest: [u8; 32], place: Place) {
+        self.set_digest(chunk, digest);
+        self.places.push(place);
+    }
+
+    fn set_digest(&mut self, chunk: usize, digest: [u8; 32]) {
         self.index[chunk] = self.digests.len() as u32;
         self.digests.push(digest);
     }
@@ -88,12 +111,45 @@ impl Digests {
         self.digests.get(*self.index.get(chunk)? as usize)
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
-        StateWriter::new()
+    /// The place of a chunk that holds a page.
+    pub(super) fn place(&self, chunk: usize) -> Option<Place> {
+        self.places.get(*self.index.get(chunk)? as usize)
+    }
+
+    /// All places in runs: the digests of chunks that follow each other, and the place of the first.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (Place, &[[u8; 32]])> {
+        self.places.runs().map(|(first, place, length)| {
+            (place, self.digests.get(first..first + length as usize).unwrap_or_default())
+        })
+    }
+
+    /// The file; places are in `objects`, of which it names those that it needs.
+    pub(super) fn encode(&self, objects: &[Object]) -> Vec<u8> {
+        let mut numbers = HashMap::new();
+        let mut needed = Vec::new();
+        let mut runs = StateWriter::new();
+        let mut count = 0_u32;
+        for (_, place, length) in self.places.runs() {
+            let number = *numbers.entry(place.object).or_insert_with(|| {
+                needed.extend(objects.get(place.object as usize));
+                needed.len() as u32 - 1
+            });
+            runs.u32(number).u32(place.slot).u32(length);
+            count += 1;
+        }
+        let mut state = StateWriter::new();
+        state
             .array(MAGIC)
             .u32(FORMAT_VERSION)
             .u32(CHUNK_BYTES as u32)
             .u64(self.pages as u64)
+            .u32(needed.len() as u32);
+        for Object { id, slots } in needed {
+            state.array(&id.0).u32(slots);
+        }
+        state
+            .u32(count)
+            .array(&runs.finish())
             .array(&self.present)
             .array(self.digests.as_flattened())
             .array(&self.encode_fillings())
@@ -111,17 +167,27 @@ impl Digests {
 
     /// Maximum bytes of the file for a memory of so many pages.
     pub(super) fn most_bytes(pages: usize) -> u64 {
-        let digests = 32 * pages.div_ceil(CHUNK_PAGES) as u64;
-        HEADER_BYTES + pages.div_ceil(8) as u64 + digests + 4 + FILLING_BYTES * pages as u64
+        let chunks = pages.div_ceil(CHUNK_PAGES) as u64;
+        let of_chunk = DIGEST_BYTES as u64 + OBJECT_BYTES + RUN_BYTES;
+        let fillings = 4 + FILLING_BYTES * pages as u64;
+        HEADER_BYTES + 8 + of_chunk * chunks + pages.div_ceil(8) as u64 + fillings
     }
 
-    /// Reads the file of a memory of `pages` pages.
-    pub(super) fn decode(file: &str, bytes: &[u8], pages: usize) -> Result<Self, RestoreError> {
-        let invalid = |expected: String, found: String| RestoreError::FileInvalid {
-            file: file.to_owned(),
-            expected,
-            found,
-        };
+    /// The objects that the file of a memory of `pages` pages names; `None` if its version has none.
+    pub(super) fn objects(
+        file: &str,
+        bytes: &[u8],
+        pages: usize,
+    ) -> Result<Option<Vec<Object>>, RestoreError> {
+        let Beginning { objects, version } = Self::decode_beginning(file, bytes, pages)?.0;
+        Ok((version >= WITH_OBJECTS).then_some(objects))
+    }
+
+    fn decode_beginning<'a>(
+        file: &str,
+        bytes: &'a [u8],
+        pages: usize,
+    ) -> Result<(Beginning, StateReader<'a>), RestoreError> {
         if !bytes.starts_with(MAGIC) {
             return Err(RestoreError::NotASnapshot { file: file.to_owned() });
         }
@@ -136,29 +202,92 @@ impl Digests {
         }
         let (chunk_bytes, found) = (state.u32()?, state.u64()?);
         if chunk_bytes as usize != CHUNK_BYTES || found != pages as u64 {
-            return Err(invalid(
-                format!("{pages} pages in chunks of {CHUNK_BYTES} bytes"),
-                format!("{found} pages in chunks of {chunk_bytes} bytes"),
-            ));
+            return Err(RestoreError::FileInvalid {
+                file: file.to_owned(),
+                expected: format!("{pages} pages in chunks of {CHUNK_BYTES} bytes"),
+                found: format!("{found} pages in chunks of {chunk_bytes} bytes"),
+            });
         }
+        let mut objects = Vec::new();
+        if version >= WITH_OBJECTS {
+            let mut ids = HashSet::new();
+            for _ in 0..state.u32()? {
+                let object = Object { id: ObjectId(state.array()?), slots: state.u32()? };
+                let is_sized = (1..=MOST_SLOTS as u32).contains(&object.slots);
+                if !is_sized || !ids.insert(object.id) {
+                    let expected = format!("objects of 1 to {MOST_SLOTS} slots, each once");
+                    let found = format!("{} of {}", object.id, object.slots);
+                    return Err(state.refuse(expected, found).into());
+                }
+                objects.push(object);
+            }
+        }
+        Ok((Beginning { version, objects }, state))
+    }
+
+    /// Reads the file of a memory of `pages` pages.
+    pub(super) fn decode(file: &str, bytes: &[u8], pages: usize) -> Result<Self, RestoreError> {
+        let (Beginning { version, objects }, mut state) =
+            Self::decode_beginning(file, bytes, pages)?;
         let mut digests = Self::new(pages);
+        if version >= WITH_OBJECTS {
+            digests.decode_places(&mut state, &objects)?;
+        }
         digests.present.copy_from_slice(state.take(pages.div_ceil(8))?);
         if !pages.is_multiple_of(8)
             && digests.present.last().is_some_and(|last| last >> (pages % 8) != 0)
         {
-            return Err(invalid("no page beyond memory".to_owned(), "some".to_owned()));
+            return Err(RestoreError::FileInvalid {
+                file: file.to_owned(),
+                expected: "no page beyond memory".to_owned(),
+                found: "some".to_owned(),
+            });
         }
         for chunk in 0..digests.index.len() {
             let mut inside = chunk * CHUNK_PAGES..((chunk + 1) * CHUNK_PAGES).min(pages);
             if inside.any(|page| digests.holds(page)) {
-                digests.set(chunk, state.array()?);
+                digests.set_digest(chunk, state.array()?);
             }
+        }
+        let (stored, placed) = (digests.digests.len(), digests.places.len());
+        if version >= WITH_OBJECTS && stored != placed {
+            let expected = format!("a place for each of {stored} chunks");
+            return Err(state.refuse(expected, placed.to_string()).into());
         }
         if version > 1 {
             digests.decode_fillings(&mut state)?;
         }
         state.finish()?;
         Ok(digests)
+    }
+
+    fn decode_places(
+        &mut self,
+        state: &mut StateReader<'_>,
+        objects: &[Object],
+    ) -> Result<(), StateError> {
+        let most = self.index.len();
+        let mut is_needed = vec![false; objects.len()];
+        for _ in 0..state.u32()? {
+            let place = Place { object: state.u32()?, slot: state.u32()? };
+            let length = state.u32()?;
+            let end = u64::from(place.slot) + u64::from(length);
+            let object = objects.get(place.object as usize);
+            let is_inside = object.is_some_and(|object| end <= u64::from(object.slots));
+            if length == 0 || !is_inside || self.places.len() + length as usize > most {
+                let expected = format!("runs of at most {most} chunks, each inside an object");
+                let found = format!("{length} from slot {} of object {}", place.slot, place.object);
+                return Err(state.refuse(expected, found));
+            }
+            is_needed[place.object as usize] = true;
+            self.places.push_run(place, length);
+        }
+        match is_needed.iter().position(|is_needed| !is_needed) {
+            Some(unneeded) => {
+                Err(state.refuse("objects that have a chunk", format!("none in object {unneeded}")))
+            }
+            None => Ok(()),
+        }
     }
 
     fn decode_fillings(&mut self, state: &mut StateReader<'_>) -> Result<(), StateError> {

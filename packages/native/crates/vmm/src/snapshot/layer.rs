@@ -1,7 +1,7 @@
-//! A file of pages of one snapshot, memory's or a disk's, read and verified a chunk at a time.
+//! Stored pages of one snapshot, memory's or a disk's, read and verified a chunk at a time.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::ptr::NonNull;
@@ -11,23 +11,61 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::digests::Digests;
 use super::header::{open_file, read_file};
+use super::objects::{DIGEST_BYTES, Object, ObjectId};
 use super::{CHUNK_BYTES, CHUNK_PAGES, RestoreError, SnapshotId};
 use crate::memory::{MemoryError, PAGE_BYTES, Region, filled_page, limit_bytes};
 
 /// More than the step of any file system's clock.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);
 
-/// The file of a layer: the snapshot's identity, and the file's identity on the host.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct LayerKey {
-    id: SnapshotId,
+/// Chunks that are read together where everything is verified.
+const VERIFIED_CHUNKS: usize = 64;
+
+/// A file on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct FileKey {
     device: u64,
     inode: u64,
     modified: (i64, i64),
 }
 
-/// A file of pages, as the snapshot that it belongs to describes it.
+impl FileKey {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+
+    /// Whether the last modification is so old that a further change has another time, and so another key.
+    fn is_settled(&self) -> bool {
+        let (seconds, nanos) = self.modified;
+        let since = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
+        since
+            .and_then(|(seconds, nanos)| UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)))
+            .and_then(|modified| modified.elapsed().ok())
+            .is_some_and(|elapsed| elapsed >= SETTLED_AFTER)
+    }
+}
+
+/// The source of a layer: the snapshot's identity, the table, and the files on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct LayerKey {
+    id: SnapshotId,
+    table: String,
+    files: Vec<FileKey>,
+}
+
+/// A file that chunks are read from.
+struct ChunkFile {
+    file: File,
+    path: String,
+}
+
+/// Stored pages, as the snapshot that they belong to describes them.
 pub(super) struct PagesFile<'a> {
+    /// The file of the pages in versions without objects.
     pub(super) name: &'a str,
     pub(super) digests_name: &'a str,
     pub(super) digests_digest: &'a str,
@@ -43,8 +81,10 @@ impl PagesFile<'_> {
 /// Verified pages of one snapshot, shared by all machines of the process that use it.
 pub(super) struct Layer {
     key: LayerKey,
-    file: File,
-    path: String,
+    files: Vec<ChunkFile>,
+    /// The objects that the files are; `None` for a version without objects, where one file has every
+    /// chunk at the chunk's offset.
+    objects: Option<Vec<Object>>,
     digests: Digests,
     bytes: u64,
     /// One bit per chunk, set when the chunk lies verified in `region`.
@@ -55,6 +95,24 @@ pub(super) struct Layer {
 
 static LAYERS: Mutex<Option<HashMap<LayerKey, Weak<Layer>>>> = Mutex::new(None);
 
+/// Opens a file of exactly so many bytes.
+fn open_sized(path: &Path, bytes: u64) -> Result<(ChunkFile, FileKey), RestoreError> {
+    let name = path.display().to_string();
+    let file = open_file(path)?;
+    let metadata = file.metadata().map_err(|error| RestoreError::FileUnreadable {
+        file: name.clone(),
+        reason: error.to_string(),
+    })?;
+    if metadata.len() != bytes {
+        return Err(RestoreError::FileSizeWrong {
+            file: name,
+            expected: bytes,
+            found: metadata.len(),
+        });
+    }
+    Ok((ChunkFile { file, path: name }, FileKey::of(&metadata)))
+}
+
 impl Layer {
     /// The layer of a snapshot's pages in `directory`: an existing one that is in use, or a fresh one.
     pub(super) fn open(
@@ -62,46 +120,37 @@ impl Layer {
         id: SnapshotId,
         pages: &PagesFile<'_>,
     ) -> Result<Arc<Self>, RestoreError> {
-        let path = directory.join(pages.name);
-        let name = path.display().to_string();
-        let file = open_file(&path)?;
-        let metadata = file.metadata().map_err(|error| RestoreError::FileUnreadable {
-            file: name.clone(),
-            reason: error.to_string(),
-        })?;
-        let bytes = pages.bytes;
-        if metadata.len() != bytes {
-            return Err(RestoreError::FileSizeWrong {
-                file: name,
-                expected: bytes,
-                found: metadata.len(),
-            });
-        }
-        let key = LayerKey {
-            id,
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        };
         // Checked every time: an existing layer does not show what is in the directory now.
         let digests = read_digests(directory, pages)?;
+        let digests_file = directory.join(pages.digests_name).display().to_string();
+        let objects = Digests::objects(&digests_file, &digests, pages.count())?;
+        let opened: Result<Vec<_>, _> = match &objects {
+            None => {
+                vec![open_sized(&directory.join(pages.name), pages.bytes)].into_iter().collect()
+            }
+            Some(objects) => objects
+                .iter()
+                .map(|object| open_sized(&directory.join(object.id.to_string()), object.bytes()))
+                .collect(),
+        };
+        let (files, keys) = opened?.into_iter().unzip();
+        let key = LayerKey { id, table: pages.digests_digest.to_owned(), files: keys };
         let mut layers = LAYERS.lock().unwrap_or_else(PoisonError::into_inner);
         let layers = layers.get_or_insert_default();
         if let Some(layer) = layers.get(&key).and_then(Weak::upgrade) {
             return Ok(layer);
         }
-        let digests_file = directory.join(pages.digests_name).display().to_string();
         let digests = Digests::decode(&digests_file, &digests, pages.count())?;
         let exhausted = MemoryError::Exhausted { limit_bytes: limit_bytes() };
-        let len = usize::try_from(bytes).map_err(|_| exhausted.clone())?;
-        let region = Region::new(len).ok_or(exhausted)?;
+        let len = usize::try_from(pages.bytes).map_err(|_| exhausted.clone())?;
+        let region = Region::new(len.next_multiple_of(CHUNK_BYTES)).ok_or(exhausted)?;
         let chunks = len.div_ceil(CHUNK_BYTES);
         let layer = Arc::new(Self {
             key: key.clone(),
-            file,
-            path: name,
+            files,
+            objects,
             digests,
-            bytes,
+            bytes: pages.bytes,
             verified: (0..chunks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             region,
             filling: Mutex::new(()),
@@ -115,14 +164,9 @@ impl Layer {
         &self.key
     }
 
-    /// Whether the last modification is so old that a further change has another time, and so another key.
+    /// Whether a further change of any file would give another key.
     pub(super) fn is_settled(&self) -> bool {
-        let (seconds, nanos) = self.key.modified;
-        let since = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
-        since
-            .and_then(|(seconds, nanos)| UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)))
-            .and_then(|modified| modified.elapsed().ok())
-            .is_some_and(|elapsed| elapsed >= SETTLED_AFTER)
+        self.key.files.iter().all(FileKey::is_settled)
     }
 
     #[inline]
@@ -146,83 +190,139 @@ impl Layer {
         Ok(unsafe { self.region.start().add(page * PAGE_BYTES) })
     }
 
+    /// The part of a file that a stored chunk is read from.
+    fn part(&self, chunk: usize) -> Option<Part<'_>> {
+        if self.objects.is_some() {
+            let place = self.digests.place(chunk)?;
+            return Some(Part {
+                file: self.files.get(place.object as usize)?,
+                number: u64::from(place.slot),
+                len: CHUNK_BYTES,
+            });
+        }
+        let left = self.bytes.saturating_sub(chunk as u64 * CHUNK_BYTES as u64);
+        let len = left.min(CHUNK_BYTES as u64) as usize;
+        Some(Part { file: self.files.first()?, number: chunk as u64, len })
+    }
+
     /// Reads and verifies a chunk.
     fn fill(&self, chunk: usize) -> Result<(), MemoryError> {
         let _filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         if self.verified[chunk / 64].load(Ordering::Acquire) >> (chunk % 64) & 1 == 1 {
             return Ok(());
         }
-        let offset = chunk as u64 * CHUNK_BYTES as u64;
-        let len = (self.bytes - offset).min(CHUNK_BYTES as u64);
-        // SAFETY: `page`, the only caller, has checked that the chunk begins in the file, which `len` does
-        // not exceed, and `open` made the region as long. No other code touches the range: `page` gives out
-        // pointers into a chunk once its bit is set, and `filling` excludes other fillers.
+        // Every chunk that holds a page has a digest and a part.
+        let (Some(part), Some(digest)) = (self.part(chunk), self.digests.get(chunk)) else {
+            return Err(MemoryError::UnreadableChunk {
+                file: self.key.table.clone(),
+                chunk: chunk as u64,
+                offset: 0,
+                len: CHUNK_BYTES as u64,
+                reason: "it is not stored".to_owned(),
+            });
+        };
+        // SAFETY: `page`, the only caller, has checked that the chunk begins in memory, and `open` made the
+        // region as long as all chunks; a part is at most one. No other code touches the range: `page`
+        // gives out pointers into a chunk once its bit is set, and `filling` excludes other fillers.
         let bytes = unsafe {
             let start = self.region.start().as_ptr().add(chunk * CHUNK_BYTES);
-            std::slice::from_raw_parts_mut(start, len as usize)
+            std::slice::from_raw_parts_mut(start, part.len)
         };
-        let file = || self.path.clone();
-        self.file.read_exact_at(bytes, offset).map_err(|error| MemoryError::UnreadableChunk {
-            file: file(),
-            chunk: chunk as u64,
-            offset,
-            len,
-            reason: error.to_string(),
-        })?;
-        let found = blake3::hash(bytes);
-        let expected = self.digests.get(chunk);
-        if expected != Some(found.as_bytes()) {
-            return Err(MemoryError::CorruptChunk {
-                file: file(),
-                chunk: chunk as u64,
-                offset,
-                len,
-                expected: expected.map_or_else(
-                    || "none".to_owned(),
-                    |digest| blake3::Hash::from_bytes(*digest).to_hex().to_string(),
-                ),
-                found: found.to_hex().to_string(),
-            });
-        }
+        part.read(bytes)?;
+        part.check(bytes, digest)?;
         self.verified[chunk / 64].fetch_or(1 << (chunk % 64), Ordering::Release);
         Ok(())
     }
 
-    /// Reads and verifies everything, holes included, from the file and not from memory.
-    pub(super) fn verify(&self) -> Result<(), MemoryError> {
+    /// Reads and verifies everything, holes included, from the files and not from memory.
+    pub(super) fn verify(&self) -> Result<(), RestoreError> {
+        match &self.objects {
+            None => Ok(self.verify_file()?),
+            Some(objects) => self.verify_objects(objects),
+        }
+    }
+
+    fn verify_file(&self) -> Result<(), MemoryError> {
         let mut bytes = vec![0; CHUNK_BYTES];
-        let zero = blake3::hash(&bytes);
         for chunk in 0..(self.bytes as usize).div_ceil(CHUNK_BYTES) {
-            let offset = chunk as u64 * CHUNK_BYTES as u64;
-            let len = (self.bytes - offset).min(CHUNK_BYTES as u64);
-            let part = &mut bytes[..len as usize];
-            self.file.read_exact_at(part, offset).map_err(|error| {
-                MemoryError::UnreadableChunk {
-                    file: self.path.clone(),
-                    chunk: chunk as u64,
-                    offset,
-                    len,
-                    reason: error.to_string(),
-                }
-            })?;
-            let is_right = match self.digests.get(chunk) {
-                Some(digest) => blake3::hash(part).as_bytes() == digest,
-                None => part.iter().all(|byte| *byte == 0),
-            };
-            if !is_right {
-                let expected =
-                    self.digests.get(chunk).map_or(zero, |d| blake3::Hash::from_bytes(*d));
-                return Err(MemoryError::CorruptChunk {
-                    file: self.path.clone(),
-                    chunk: chunk as u64,
-                    offset,
-                    len,
-                    expected: expected.to_hex().to_string(),
-                    found: blake3::hash(part).to_hex().to_string(),
-                });
+            let Some(part) = self.part(chunk) else { continue };
+            let bytes = &mut bytes[..part.len];
+            part.read(bytes)?;
+            match self.digests.get(chunk) {
+                Some(digest) => part.check(bytes, digest)?,
+                None if bytes.iter().all(|byte| *byte == 0) => {}
+                None => part.check(bytes, blake3::hash(&vec![0; part.len]).as_bytes())?,
             }
         }
         Ok(())
+    }
+
+    fn verify_objects(&self, objects: &[Object]) -> Result<(), RestoreError> {
+        for (object, ChunkFile { file, path }) in objects.iter().zip(&self.files) {
+            let mut index = vec![0; object.slots as usize * DIGEST_BYTES];
+            file.read_exact_at(&mut index, object.index_offset()).map_err(|error| {
+                RestoreError::FileUnreadable { file: path.clone(), reason: error.to_string() }
+            })?;
+            let found = ObjectId(*blake3::hash(&index).as_bytes());
+            if found != object.id {
+                let (expected, found) = (object.id.to_string(), found.to_string());
+                return Err(RestoreError::FileCorrupt { file: path.clone(), expected, found });
+            }
+        }
+        let mut bytes = vec![0; VERIFIED_CHUNKS * CHUNK_BYTES];
+        for (place, digests) in self.digests.runs() {
+            let Some(file) = self.files.get(place.object as usize) else { continue };
+            let mut number = u64::from(place.slot);
+            for digests in digests.chunks(VERIFIED_CHUNKS) {
+                let bytes = &mut bytes[..digests.len() * CHUNK_BYTES];
+                Part { file, number, len: bytes.len() }.read(bytes)?;
+                for (digest, bytes) in digests.iter().zip(bytes.chunks(CHUNK_BYTES)) {
+                    Part { file, number, len: CHUNK_BYTES }.check(bytes, digest)?;
+                    number += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A part of a file: so many bytes from the begin of a slot or chunk.
+struct Part<'a> {
+    file: &'a ChunkFile,
+    number: u64,
+    len: usize,
+}
+
+impl Part<'_> {
+    fn offset(&self) -> u64 {
+        self.number * CHUNK_BYTES as u64
+    }
+
+    fn read(&self, bytes: &mut [u8]) -> Result<(), MemoryError> {
+        self.file.file.read_exact_at(bytes, self.offset()).map_err(|error| {
+            MemoryError::UnreadableChunk {
+                file: self.file.path.clone(),
+                chunk: self.number,
+                offset: self.offset(),
+                len: self.len as u64,
+                reason: error.to_string(),
+            }
+        })
+    }
+
+    fn check(&self, bytes: &[u8], digest: &[u8; DIGEST_BYTES]) -> Result<(), MemoryError> {
+        let found = blake3::hash(bytes);
+        if found.as_bytes() == digest {
+            return Ok(());
+        }
+        Err(MemoryError::CorruptChunk {
+            file: self.file.path.clone(),
+            chunk: self.number,
+            offset: self.offset(),
+            len: self.len as u64,
+            expected: blake3::Hash::from_bytes(*digest).to_hex().to_string(),
+            found: found.to_hex().to_string(),
+        })
     }
 }
 

@@ -3,11 +3,10 @@
 //! ```text
 //! directory
 //! ├── machine.bin      what the machine is and was doing; names the digest of memory.digests
-//! ├── memory.digests   which pages are in memory.bin, one BLAKE3 per chunk that has any
-//! ├── memory.bin       memory, sparse, each page at its offset from the start of memory
+//! ├── memory.digests   which pages are stored; digest and place of each chunk that has any
+//! ├── <object>         up to 1024 chunks, of memory and of disks (see `objects`)
 //! │
-//! ├── disk-N.bin       what disk number N has of its own, if it has anything, as memory
-//! ├── disk-N.digests   the same of it as of memory
+//! ├── disk-N.digests   what disk number N has of its own, if it has anything, as memory.digests
 //! └── disk-N.blocks    digests of the blocks of the file that it is read from, if there is one
 //!
 //! machine.bin
@@ -17,16 +16,22 @@
 //! └──────────┴─────────────┴──────────────┴───────────┴────────────────────────────────┴────────┘
 //!
 //! memory.digests
-//! ┌───────────┬─────────────┬─────────────────┬───────────┬──────────────┬──────────────┐
-//! │"STILLDIG" │ u32 version │ u32 chunk bytes │ u64 pages │ one bit per  │ n × 32 bytes │
-//! │           │             │                 │           │ page in file │              │
-//! ├───────────┴─────────────┴─────────────────┴───────────┴──────────────┴──────────────┤
-//! │ u32 m, m × (u32 first page, u32 pages, u8 byte): pages that are all that byte       │
-//! └──────────────────────────────────────────────────────────────────────────────────────┘
+//! ┌───────────┬─────────────┬─────────────────┬───────────┬──────────────────────────────────────┐
+//! │"STILLDIG" │ u32 version │ u32 chunk bytes │ u64 pages │ u32 o, o × (object's name: 32 bytes, │
+//! │           │             │                 │           │ u32 slots)                           │
+//! ├───────────┴─────────────┴─────────────────┴───┬───────┴──────┬───────────────────────────────┤
+//! │ u32 r, r × (u32 object, u32 slot, u32 chunks) │ one bit per  │ n × 32 bytes: BLAKE3 of each  │
+//! │ places of the n chunks with stored pages      │ stored page  │ of the n chunks               │
+//! ├───────────────────────────────────────────────┴──────────────┴───────────────────────────────┤
+//! │ u32 m, m × (u32 first page, u32 pages, u8 byte): pages that are all that byte                │
+//! └──────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
+//! Versions 1 and 2 can be read too. They have `memory.bin` and `disk-N.bin`, sparse files with each
+//! page at its offset, instead of objects and places; version 1 also has no versions of states.
+//!
 //! The header holds the description that a restore builds the machine from. Names and states are
 //! bytes behind their u64 count. Each state has its own version, and its reader converts earlier
-//! ones; version 1 of the format, which had none, can be read too.
+//! ones.
 //!
 //! Pages of one repeated byte are not stored: a kernel fills the freed parts of its initial RAM file
 //! system and of itself with `0xcc`.
@@ -51,6 +56,8 @@ mod header;
 mod id;
 mod image;
 mod layer;
+mod objects;
+mod output;
 mod restore;
 mod write;
 
@@ -59,20 +66,21 @@ pub use disks::DiskSource;
 pub use error::{BeginCaptureError, RestoreError, WriteError};
 pub use header::{DiskHeader, SnapshotHeader, SnapshotKind, SourceHeader, read_header};
 pub use id::SnapshotId;
+pub use output::CapturedFile;
 pub use restore::{RestoreOptions, verify};
-pub use write::{CapturedFile, CapturedFiles};
+pub use write::CapturedFiles;
 
 pub use crate::machine::Origin;
 
 /// The machine's description and state.
 pub const MACHINE_FILE: &str = "machine.bin";
-/// Memory.
-pub const MEMORY_FILE: &str = "memory.bin";
-/// Digests of memory's chunks.
+/// Memory, in versions 1 and 2.
+pub(crate) const MEMORY_FILE: &str = "memory.bin";
+/// Memory's table: the digests and the places of its chunks.
 pub const DIGESTS_FILE: &str = "memory.digests";
 
 /// Version of the format that this build writes; it reads this and earlier ones.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Bytes of memory that are verified together.
 pub const CHUNK_BYTES: usize = 16 * 1024;

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -11,6 +12,7 @@ mod chains;
 mod disks;
 mod engines;
 mod layers;
+mod sharing;
 
 struct Directory(PathBuf);
 
@@ -60,6 +62,32 @@ fn capture(machine: &mut Machine, kind: CaptureKind, directory: &Path) -> Captur
     machine.begin_capture(kind).expect("good").write(directory).expect("written")
 }
 
+/// The objects in a directory, the largest one first.
+fn objects_in(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).expect("there").flatten();
+    let name = |path: &Path| path.file_name().expect("named").to_string_lossy().into_owned();
+    let mut found: Vec<_> =
+        entries.map(|entry| entry.path()).filter(|path| name(path).len() == 64).collect();
+    let bytes = |path: &PathBuf| std::fs::metadata(path).expect("there").len();
+    found.sort_by_key(|path| (std::cmp::Reverse(bytes(path)), path.clone()));
+    found
+}
+
+/// The only object in a directory.
+fn object_in(directory: &Path) -> PathBuf {
+    let [object] = &objects_in(directory)[..] else { panic!("one object") };
+    object.clone()
+}
+
+/// One of the files of a snapshot: an object, the table, the machine.
+fn file_in(directory: &Path, file: usize) -> PathBuf {
+    match file {
+        0 => objects_in(directory).first().cloned().unwrap_or_else(|| directory.join(DIGESTS_FILE)),
+        1 => directory.join(DIGESTS_FILE),
+        _ => directory.join(MACHINE_FILE),
+    }
+}
+
 fn restore(directories: &[PathBuf]) -> Result<Machine, RestoreError> {
     Machine::restore(directories, &Engines::only(Fake::boxed), &RestoreOptions::default())
 }
@@ -69,8 +97,9 @@ fn a_snapshot_says_what_it_is_and_its_identity_covers_its_files() {
     let directory = Directory::new("files");
     let mut machine = machine();
     let captured = capture(&mut machine, CaptureKind::Full, &directory.0);
-    let names: Vec<_> = captured.files.iter().map(|file| file.name.as_ref()).collect();
-    assert_eq!(names, [MEMORY_FILE, DIGESTS_FILE, MACHINE_FILE]);
+    let names: BTreeSet<_> = captured.files.iter().map(|file| file.name.to_string()).collect();
+    let object = object_in(&directory.0).file_name().expect("named").to_string_lossy().into_owned();
+    assert_eq!(names, [&object, DIGESTS_FILE, MACHINE_FILE].map(str::to_owned).into());
     for file in &captured.files {
         let metadata = std::fs::metadata(directory.0.join(file.name.as_ref())).expect("there");
         assert_eq!(metadata.len(), file.size_bytes);
@@ -93,7 +122,10 @@ fn pages_of_one_byte_are_restored_and_not_stored() {
     let (full, delta, whole) =
         (Directory::new("filled"), Directory::new("refilled"), Directory::new("whole"));
     let mut machine = machine();
-    let stored = |captured: &CapturedFiles| captured.files[0].stored_bytes;
+    let stored = |captured: &CapturedFiles| {
+        let objects = captured.files.iter().filter(|file| file.chunk_table.is_some());
+        objects.map(|file| file.stored_bytes).sum::<u64>()
+    };
     // Freed and poisoned by a kernel: half a mebibyte, and single pages among others.
     machine.write_memory(BASE + 0x8_0000, &[0xcc; 0x8_0000]).expect("in range");
     machine.write_memory(BASE + 0x6_2000, &[0xff; 0x1000]).expect("in range");
@@ -148,7 +180,7 @@ fn one_image_serves_every_machine_restored_from_it() {
 fn a_file_that_changed_after_its_last_machine_ended_is_read_anew() {
     let directory = Directory::new("changed");
     capture(&mut machine(), CaptureKind::Full, &directory.0);
-    let path = directory.0.join(MEMORY_FILE);
+    let path = object_in(&directory.0);
     let file = std::fs::File::options().read(true).write(true).open(&path).expect("there");
     // Old enough for its image to stay when its machine is gone.
     let captured = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
@@ -273,7 +305,7 @@ fn what_is_no_snapshot_is_refused_by_name() {
         (&b""[..], "NotASnapshot"),
         (b"STILLPT\0", "FileSizeWrong"),
         (b"STILLPT\0\x00\0\0\0\0\0\0\0", "VersionUnsupported"),
-        (b"STILLPT\0\x03\0\0\0\0\0\0\0", "VersionUnsupported"),
+        (b"STILLPT\0\x04\0\0\0\0\0\0\0", "VersionUnsupported"),
         (b"STILLPT\0\x01\0\0\0\xff\xff\xff\xff", "FileSizeWrong"),
     ] {
         std::fs::write(empty.0.join(MACHINE_FILE), content).expect("written");
@@ -332,17 +364,16 @@ fn memory_of_another_snapshot_is_refused_when_touched() {
     capture(&mut machine, CaptureKind::Full, &a.0);
     machine.write_memory(BASE, &[0xff; 64]).expect("in range");
     capture(&mut machine, CaptureKind::Full, &b.0);
-    std::fs::copy(b.0.join(MEMORY_FILE), a.0.join(MEMORY_FILE)).expect("copied");
+    let object = object_in(&a.0);
+    std::fs::copy(object_in(&b.0), &object).expect("copied");
     let mut swapped = restore(std::slice::from_ref(&a.0)).expect("memory is checked later");
     let before = swapped.now();
     let stop = swapped.run(&RunUntil::default());
     let Stop::Fault { message } = stop else { panic!("{stop:?}") };
-    assert!(message.contains(MEMORY_FILE) && message.contains("chunk 0 "), "{message}");
+    assert!(message.contains(&object.display().to_string()), "{message}");
+    assert!(message.contains("chunk 0 "), "{message}");
     assert_eq!(swapped.now(), before, "not one instruction was executed");
-    assert_eq!(
-        verify(std::slice::from_ref(&a.0)).expect_err("swapped").name(),
-        "SnapshotChunkCorrupt"
-    );
+    assert_eq!(verify(std::slice::from_ref(&a.0)).expect_err("swapped").name(), "FileCorrupt");
 }
 
 #[test]
@@ -351,7 +382,7 @@ fn a_file_cut_after_the_restore_is_an_error_and_no_crash() {
     let mut machine = machine();
     capture(&mut machine, CaptureKind::Full, &directory.0);
     let mut restored = restore(std::slice::from_ref(&directory.0)).expect("good");
-    let file = std::fs::OpenOptions::new().write(true).open(directory.0.join(MEMORY_FILE));
+    let file = std::fs::OpenOptions::new().write(true).open(object_in(&directory.0));
     file.expect("there").set_len(0).expect("cut");
     assert!(matches!(restored.run(&RunUntil::default()), Stop::Fault { .. }));
 }
@@ -415,13 +446,14 @@ proptest! {
         let mut machine = machine();
         capture(&mut machine, CaptureKind::Full, &directory.0);
         machine.run(&until(6000));
-        let path = directory.0.join([MEMORY_FILE, DIGESTS_FILE, MACHINE_FILE][file]);
+        let path = file_in(&directory.0, file);
+        let name = path.file_name().expect("named").to_string_lossy().into_owned();
         damage.apply(&path);
         let directories = [directory.0.clone()];
         prop_assert!(verify(&directories).is_err(), "damage goes unnoticed");
         match restore(&directories) {
             Err(error) => prop_assert!(
-                error.to_string().contains(&*path.file_name().expect("named").to_string_lossy()),
+                error.to_string().contains(&name),
                 "the error does not name the file: {error}"
             ),
             Ok(mut restored) => {
@@ -431,7 +463,7 @@ proptest! {
                         prop_assert_eq!(restored.next_seq(), machine.next_seq());
                         prop_assert_eq!(restored.registers(), machine.registers());
                     }
-                    Stop::Fault { message } => prop_assert!(message.contains(MEMORY_FILE)),
+                    Stop::Fault { message } => prop_assert!(message.contains(&name)),
                     stop => prop_assert!(false, "{stop:?}"),
                 }
             }

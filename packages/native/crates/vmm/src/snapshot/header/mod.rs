@@ -54,7 +54,7 @@ pub struct SnapshotHeader {
     pub page_bytes: u64,
     /// Bytes of memory that are verified together.
     pub chunk_bytes: u64,
-    /// Pages that `memory.bin` holds.
+    /// Pages of memory that it holds.
     pub pages: u64,
     /// BLAKE3 of `memory.digests`, in hexadecimal digits.
     pub digests_digest: String,

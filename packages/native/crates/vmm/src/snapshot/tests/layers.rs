@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::digests::Digests;
 use super::super::layer::{Layer, PagesFile};
+use super::super::objects::{Object, ObjectId, Place};
 use super::*;
 use crate::memory::{MemoryError, PAGE_BYTES};
 
@@ -17,17 +18,49 @@ fn content() -> Vec<u8> {
     (0..PAGES * PAGE_BYTES).map(|at| if is_hole(&at) { 0 } else { byte(at) }).collect()
 }
 
-/// Writes the file `on_disk`, whose digests are those of [`content`].
-fn layer(directory: &Directory, on_disk: &[u8]) -> Result<Arc<Layer>, RestoreError> {
+/// The digests of the chunks of [`content`], which are in `slots` of one object.
+fn digests(slots: [u32; 2]) -> (Digests, Vec<u8>) {
     let mut digests = Digests::new(PAGES);
-    for (chunk, bytes) in content().chunks(CHUNK_BYTES).enumerate().filter(|(at, _)| *at != 1) {
+    let mut index = vec![0; 64];
+    let content = content();
+    let chunks = content.chunks(CHUNK_BYTES).enumerate().filter(|(at, _)| *at != 1);
+    for ((chunk, bytes), slot) in chunks.zip(slots) {
         let first = chunk * CHUNK_PAGES;
         (first..first + bytes.len() / PAGE_BYTES).for_each(|page| digests.insert(page));
-        digests.set(chunk, *blake3::hash(bytes).as_bytes());
+        let digest = *blake3::hash(&in_slot(bytes)).as_bytes();
+        digests.set(chunk, digest, Place { object: 0, slot });
+        if let Some(place) = index.chunks_mut(32).nth(slot as usize) {
+            place.copy_from_slice(&digest);
+        }
     }
     digests.fill(FILLED, 0xcc);
-    let digests = digests.encode();
-    std::fs::write(directory.0.join(MEMORY_FILE), on_disk).expect("room");
+    (digests, index)
+}
+
+/// A chunk with the zeros that fill its slot.
+fn in_slot(bytes: &[u8]) -> Vec<u8> {
+    let mut slot = bytes.to_vec();
+    slot.resize(CHUNK_BYTES, 0);
+    slot
+}
+
+/// Writes the file `on_disk`, whose digests are those of [`content`]: its last chunk in the first slot.
+fn layer(directory: &Directory, on_disk: &[u8]) -> Result<Arc<Layer>, RestoreError> {
+    layer_of(directory, on_disk, [1, 0])
+}
+
+/// The same with a table that says so of the slots.
+fn layer_of(
+    directory: &Directory,
+    on_disk: &[u8],
+    said: [u32; 2],
+) -> Result<Arc<Layer>, RestoreError> {
+    let (_, index) = digests([1, 0]);
+    let (digests, _) = digests(said);
+    let id = ObjectId(*blake3::hash(&index).as_bytes());
+    let slots = [in_slot(&on_disk[2 * CHUNK_BYTES..]), on_disk[..CHUNK_BYTES].to_vec(), index];
+    std::fs::write(directory.0.join(id.to_string()), slots.concat()).expect("room");
+    let digests = digests.encode(&[Object { id, slots: 2 }]);
     std::fs::write(directory.0.join(DIGESTS_FILE), &digests).expect("room");
     let digest = blake3::hash(&digests).to_hex();
     let pages = PagesFile {
@@ -77,9 +110,21 @@ fn no_page_of_a_chunk_that_was_changed_is_given() {
     let layer = layer(&directory, &changed).expect("its digests are good");
     for page in 0..CHUNK_PAGES {
         let refused = bytes_of(&layer, page).expect_err("changed");
-        assert!(matches!(refused, MemoryError::CorruptChunk { chunk: 0, .. }), "{refused}");
+        assert!(matches!(refused, MemoryError::CorruptChunk { chunk: 1, .. }), "{refused}");
     }
     bytes_of(&layer, 2 * CHUNK_PAGES).expect("the other chunk is as it was");
+}
+
+#[test]
+fn a_chunk_of_another_slot_is_not_given() {
+    let directory = Directory::new("slot-layer");
+    let layer = layer_of(&directory, &content(), [0, 1]).expect("both slots are there");
+    for page in [0, 2 * CHUNK_PAGES] {
+        let refused = bytes_of(&layer, page).expect_err("another slot");
+        assert!(matches!(refused, MemoryError::CorruptChunk { .. }), "{refused}");
+    }
+    let refused = layer_of(&directory, &content(), [1, 2]).map(|_| ()).expect_err("no such slot");
+    assert!(refused.to_string().contains("2 from slot 1 of object 0"), "{refused}");
 }
 
 #[test]
