@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process"
 import { generateKeyPairSync } from "node:crypto"
 import { existsSync, readFileSync, readdirSync, watch, writeFileSync } from "node:fs"
 import { open } from "node:fs/promises"
+import { constants } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { GuestKit } from "@stillpoint/kit"
@@ -325,10 +326,7 @@ describe("the command line", () => {
   it("a-bake-that-is-ended-leaves-nothing-and-says-by-which-signal", async () => {
     const folderOfSnapshots = join(home, "snapshots")
     const before = readdirSync(folderOfSnapshots)
-    for (const [signal, status] of [
-      ["SIGINT", 130],
-      ["SIGTERM", 143]
-    ] as const) {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
       const ended = await runStillpoint(folder, ["bake", "kit:httpd", "--at", "after 2000h", "--json"], (child) => {
         // As soon as it has begun to make something.
         const watcher = watch(folderOfSnapshots, () => {
@@ -338,7 +336,7 @@ describe("the command line", () => {
         })
         child.once("close", () => watcher.close())
       })
-      assert.strictEqual(ended.status, status, ended.stderr)
+      assert.strictEqual(ended.status, 128 + constants.signals[signal], ended.stderr)
       assert.strictEqual(ended.stdout, "")
       assert.deepStrictEqual(readdirSync(folderOfSnapshots), before)
     }
@@ -375,7 +373,9 @@ describe("the command line", () => {
       for (const [status, ...args] of [
         [1, "ls", "--json"],
         [125, "exec", "web", "--", "echo", "out"],
-        [1, "export", "web", "-"]
+        [1, "export", "web", "-"],
+        [1, "report", "web", "--out", "-"],
+        [1, "--completions", "bash"]
       ] as const) {
         const ran = await runStillpoint(folder, args, () => {}, full.fd)
         assert.strictEqual(ran.stderr, "stillpoint: standard output cannot be written: ENOSPC\n", args.join(" "))

@@ -1,4 +1,5 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
+import { spawnSync } from "node:child_process"
+import { lstat, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -49,6 +50,40 @@ describe("a file that is written as its bytes come", () => {
       const fault = await Effect.runPromise(Effect.flip(linkWhole(join(folder, "none"), path)))
       assert.deepInclude(fault, { _tag: "FileFault", operation: "link", path, code: "ENOENT" })
       assert.deepStrictEqual(await readdir(folder), ["from", "path"])
+    }))
+
+  it("goes-into-a-pipe-or-a-device-and-through-a-link-and-replaces-none-of-them", () =>
+    inFolder(async (folder) => {
+      const [pipe, file, link, full] = ["pipe", "file", "link", "full"].map((name) => join(folder, name)) as [
+        string,
+        string,
+        string,
+        string
+      ]
+      const write = (path: string) =>
+        Effect.runPromise(Effect.result(writeWhole(path, Stream.make(Buffer.from("new")))))
+      assert.strictEqual(spawnSync("mkfifo", [pipe]).status, 0)
+      const unread = await write(pipe)
+      assert(Result.isFailure(unread))
+      assert.deepInclude(unread.failure, { _tag: "FileFault", operation: "write", path: pipe, code: "ENXIO" })
+      const reader = await open(pipe, "r+")
+      assert.deepStrictEqual(await write(pipe), Result.succeed(3))
+      assert.strictEqual((await reader.read(Buffer.alloc(8), 0, 8)).bytesRead, 3)
+      await reader.close()
+      assert.isTrue((await lstat(pipe)).isFIFO())
+      await writeFile(file, "before")
+      await symlink("file", link)
+      assert.deepStrictEqual(await write(link), Result.succeed(3))
+      assert.strictEqual(await readFile(file, "utf8"), "new")
+      assert.isTrue((await lstat(link)).isSymbolicLink())
+      assert.deepStrictEqual(await write("/dev/null"), Result.succeed(3))
+      assert.isTrue((await lstat("/dev/null")).isCharacterDevice())
+      // A link to the device, so that the device is safe if this fails.
+      await symlink("/dev/full", full)
+      const noRoom = await write(full)
+      assert(Result.isFailure(noRoom))
+      assert.deepInclude(noRoom.failure, { _tag: "FileFault", operation: "write", code: "ENOSPC" })
+      assert.deepStrictEqual(await readdir(folder), ["file", "full", "link", "pipe"])
     }))
 
   it.effect("says-where-it-cannot-be-written", () =>

@@ -22,9 +22,23 @@ const throughDraft = <A, E, R>(
     (draft) => Effect.promise(() => Fs.rm(draft, { force: true }).catch(() => undefined))
   ).pipe(Effect.tap(() => hostFiles.flushDirectory(dirname(path))))
 
+/** Where the content of a path goes: into a file that takes the place of one, or into what stands there and is no file. */
+const destinationOf = async (path: string): Promise<{ readonly path: string; readonly isStream: boolean }> => {
+  const found = await Fs.stat(path).catch(() => null)
+  if (found === null || found.isDirectory()) return { path, isStream: false }
+  if (found.isFile()) return { path: await Fs.realpath(path), isStream: false }
+  if (found.isFIFO()) {
+    // A pipe that nobody reads is refused: opening it would wait for ever.
+    const probe = await Fs.open(path, constants.O_WRONLY | constants.O_NONBLOCK)
+    await probe.close()
+  } else if (!found.isCharacterDevice()) throw Object.assign(new Error("no file, pipe or terminal"), { code: "EINVAL" })
+  return { path, isStream: true }
+}
+
 /**
  * Writes a file from a stream, completely or not at all: once all bytes are on the disk, one rename creates or replaces it. If
- * the stream fails, nothing is left. Returns the number of bytes.
+ * the stream fails, nothing is left. A link to a file stays, and the file is replaced. A pipe or a device, such as `/dev/stdout`,
+ * gets the bytes as they come. Returns the number of bytes.
  *
  * @example
  * ```ts
@@ -41,9 +55,9 @@ export const writeWhole = <E, R>(
   { mode = 0o666 }: { readonly mode?: number } = {}
 ): Effect.Effect<number, E | FileFault, R> => {
   const writing = <A>(work: () => Promise<A>) => attempt("write", path, work)
-  return throughDraft(path, (draft) =>
+  const writeTo = (target: string, flags: "w" | "wx") =>
     Effect.acquireUseRelease(
-      writing(() => Fs.open(draft, "wx", mode)),
+      writing(() => Fs.open(target, flags, mode)),
       (file) =>
         Effect.gen(function* () {
           let written = 0
@@ -51,11 +65,14 @@ export const writeWhole = <E, R>(
             written += bytes.length
             return writing(() => file.writeFile(bytes))
           })
-          yield* writing(() => file.sync())
+          if (flags === "wx") yield* writing(() => file.sync())
           return written
         }),
       (file) => Effect.promise(() => file.close())
     )
+  return Effect.flatMap(
+    writing(() => destinationOf(path)),
+    (found) => (found.isStream ? writeTo(found.path, "w") : throughDraft(found.path, (draft) => writeTo(draft, "wx")))
   )
 }
 

@@ -51,6 +51,8 @@ const interrupt = (status: number) => (): void => {
 }
 process.on("SIGINT", interrupt(130))
 process.on("SIGTERM", interrupt(143))
+// The terminal is closed.
+process.on("SIGHUP", interrupt(129))
 let unwritten: string | null = null
 for (const [name, stream] of [
   ["output", process.stdout],
@@ -64,6 +66,8 @@ for (const [name, stream] of [
 }
 
 const statusOf = async (exit: Exit.Exit<void, unknown>): Promise<number> => {
+  // What the command line's library prints is not waited for anywhere else.
+  await new Promise<void>((done) => process.stdout.write("", () => done()))
   if (interruptedBy !== null) return interruptedBy
   if (unwritten !== null) {
     await Effect.runPromise(note(failureText(unwritten)))

@@ -40,7 +40,9 @@ export const readMomentResult = (moment: Moment): Result.Result<Policy, MomentIn
       try: (): unknown => JSON.parse(moment),
       catch: (cause) => {
         const found = cause instanceof Error ? cause.message : String(cause)
-        return invalid(`policy: expected JSON, as it begins with a brace; ${found}`)
+        // All other problems are told with their place.
+        const end = found.includes("end of JSON") ? ` after column ${moment.trimEnd().split("\n").at(-1)?.length}` : ""
+        return invalid(`policy: expected JSON, as it begins with a brace; ${found}${end}`)
       }
     }),
     (json) => {

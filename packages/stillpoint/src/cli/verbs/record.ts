@@ -9,7 +9,7 @@ import { Command, Flag } from "effect/cli"
 import { mebibytes } from "../../report/mebibytes.ts"
 import { imageSpec } from "../../sandbox/imageSpec.ts"
 import { ArgumentInvalid } from "../ArgumentInvalid.ts"
-import { answer } from "../Output.ts"
+import { answer, write } from "../Output.ts"
 import { json } from "../arguments.ts"
 import { env, guestOf, image, memory, platform, workload } from "../imageArguments.ts"
 import { sandboxesWith } from "../layers.ts"
@@ -29,7 +29,7 @@ export const recordCommand = Command.make(
       Flag.withDefault(10)
     ),
     out: Flag.String("out").pipe(
-      Flag.withDescription("Where to write the recording (default: boot.jsonl)"),
+      Flag.withDescription("Where to write the recording (default: boot.jsonl); - is standard output"),
       Flag.withDefault("boot.jsonl")
     ),
     json
@@ -44,6 +44,7 @@ export const recordCommand = Command.make(
       const machine = yield* Vmm.use((vmm) => vmm.boot(spec))
       yield* machine.run({ atNanos: seconds * 1e9 })
       const recording = yield* captureRecording(machine, spec, [])
+      if (out === "-") return yield* write(process.stdout, recording)
       const { length: events } = yield* machine.eventsSoFar()
       const sizeBytes = yield* writeWhole(out, Stream.make(recording))
       const guestNanos = yield* machine.nowNanos

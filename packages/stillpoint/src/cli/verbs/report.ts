@@ -9,13 +9,13 @@ import { Effect, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { reportPage } from "../../report/report.ts"
 import { reportedRecording, reportedRun } from "../../report/ReportedRun.ts"
-import { answer } from "../Output.ts"
+import { answer, write } from "../Output.ts"
 import { json } from "../arguments.ts"
 import { recordingIn } from "../inputFile.ts"
 import { sandboxes } from "../layers.ts"
 
 const out = Flag.String("out").pipe(
-  Flag.withDescription("Where to write the page (default: report.html)"),
+  Flag.withDescription("Where to write the page (default: report.html); - is standard output"),
   Flag.withDefault("report.html")
 )
 const runs = Argument.String("run").pipe(
@@ -34,7 +34,9 @@ const drawn = Effect.fnUntraced(function* (from: string) {
 export const reportCommand = Command.make("report", { runs, out, json }, ({ json, out, runs }) =>
   Effect.gen(function* () {
     const page = reportPage(yield* Effect.forEach(runs, drawn))
-    const sizeBytes = yield* writeWhole(out, Stream.make(new TextEncoder().encode(page)))
+    const bytes = new TextEncoder().encode(page)
+    if (out === "-") return yield* write(process.stdout, bytes)
+    const sizeBytes = yield* writeWhole(out, Stream.make(bytes))
     yield* answer(json, { report: out, sizeBytes }, [out])
   }).pipe(sandboxes)
 ).pipe(
