@@ -93,8 +93,9 @@ const stage = Effect.gen(function* () {
   const staging = yield* (yield* SnapshotStore).stage(target)
   yield* sampleCapture(staging.directory, name)
   tell({ ready: staging.directory })
-  // Something that keeps the process alive: a fiber that waits for nothing does not keep a worker.
-  setInterval(() => {}, 1_000)
+  // Something that keeps the process alive, and the claim: a fiber that waits for nothing keeps neither.
+  const scope = yield* Effect.scope
+  setInterval(() => scope.state, 1_000)
   return yield* Effect.never
 })
 
