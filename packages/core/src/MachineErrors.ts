@@ -37,6 +37,9 @@ const disk = {
   DiskInUse: said
 } as const
 
+/** The encryption key is not the one that the snapshot needs; the message names both by their ids. */
+const encryption = { KeyMissing: said, KeyWrong: said, NotEncrypted: said } as const
+
 /** Operations that a recorded timeline does not support. */
 const recording = { NotInARecording: said } as const
 
@@ -129,6 +132,7 @@ export const CaptureReason = Schema.TaggedUnion({
   WriteFailed: said,
   DiskChanged: said,
   DiskUnreadable: said,
+  ...encryption,
   ...memory,
   ...session,
   ...recording
@@ -157,6 +161,9 @@ export const RestoreReason = Schema.TaggedUnion({
   DiskUnreadable: said,
   DiskSizeWrong: said,
   DiskInUse: said,
+  ...encryption,
+  /** Someone without the encryption key has changed the snapshot. */
+  FileForged: said,
   ...memory,
   ...host,
   ...recording

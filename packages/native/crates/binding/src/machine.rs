@@ -394,7 +394,7 @@ impl NativeMachine {
             };
             let facts = self.hosted.facts().clone();
             let shared = shared.map(PathBuf::from);
-            self.hosted.capture(Path::new(&directory), kind, shared, move |captured| {
+            self.hosted.capture(Path::new(&directory), kind, shared, None, move |captured| {
                 settle(settled, "CaptureError", captured, |captured| {
                     CapturedFiles::new(captured, facts)
                 });

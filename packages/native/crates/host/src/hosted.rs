@@ -17,7 +17,9 @@ use stillpoint_vmm::event::Event;
 use stillpoint_vmm::machine::{
     Activity, HORIZON_NANOS, Machine, MachineConfig, MachineHandle, Pace, RunUntil, Stop,
 };
-use stillpoint_vmm::snapshot::{CaptureKind, CapturedFiles, RestoreOptions};
+use stillpoint_vmm::snapshot::{
+    CaptureKind, CapturedFiles, EncryptionKey, RestoreOptions, WriteOptions,
+};
 
 /// Events that are taken from the machine at once.
 const BATCH_EVENTS: usize = 1024;
@@ -337,6 +339,7 @@ impl Hosted {
         directory: &Path,
         kind: CaptureKind,
         shared: Option<PathBuf>,
+        encryption_key: Option<EncryptionKey>,
         done: impl FnOnce(Result<Captured, Refusal>) + Send + 'static,
     ) {
         let directory = directory.to_owned();
@@ -351,8 +354,11 @@ impl Hosted {
                 Err(refusal) => return done(Err(refusal)),
             };
             let write = move || {
-                let files =
-                    capture.write_sharing(&directory, shared.as_deref()).map_err(Refusal::from)?;
+                let options = WriteOptions {
+                    shared: shared.as_deref(),
+                    encryption_key: encryption_key.as_ref(),
+                };
+                let files = capture.write_with(&directory, options).map_err(Refusal::from)?;
                 let (at_nanos, next_seq) = (capture.at_nanos(), capture.next_seq());
                 Ok(Captured { files, at_nanos, next_seq, pause })
             };

@@ -2,7 +2,8 @@
 //! continues as it did in the build that wrote it.
 //!
 //! ```text
-//! snapshots/version-N/full, delta    as captured; memory and objects compressed with gzip
+//! snapshots/version-N/full, delta    as captured; memory and objects compressed with gzip; encrypted
+//!                                    with `KEY` in version 4
 //! snapshots/version-N/continued.txt  every event after `full`: seq, nanoseconds, kind, content
 //! ```
 
@@ -17,9 +18,20 @@ use stillpoint_soft::Soft;
 use stillpoint_vmm::engines::Engines;
 use stillpoint_vmm::event::{Event, EventBody};
 use stillpoint_vmm::machine::{Machine, RunUntil};
-use stillpoint_vmm::snapshot::{RestoreOptions, verify};
+use stillpoint_vmm::snapshot::{EncryptionKey, RestoreOptions, WriteOptions, verify};
 
-const KEPT: [&str; 3] = ["version-1", "version-2", "version-3"];
+const KEPT: [&str; 4] = ["version-1", "version-2", "version-3", "version-4"];
+
+/// The key of the snapshots in version 4.
+const KEY: [u8; 32] = *b"the key of the kept snapshots...";
+
+fn key_of(version: &str) -> Option<EncryptionKey> {
+    (version == "version-4").then(|| EncryptionKey::new(KEY))
+}
+
+fn options_of(version: &str) -> RestoreOptions {
+    RestoreOptions { encryption_key: key_of(version), ..RestoreOptions::default() }
+}
 
 fn kept(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(version)
@@ -85,7 +97,7 @@ fn a_kept_snapshot_goes_on_as_in_the_build_that_wrote_it() {
             let chain = unpacked.chain(kind);
             verify(&chain).expect("intact");
             let mut machine =
-                Machine::restore(&chain, &engines(), &RestoreOptions::default()).expect("restores");
+                Machine::restore(&chain, &engines(), &options_of(version)).expect("restores");
             let first = machine.next_seq();
             let until = RunUntil { at_nanos: Some(200_003), ..RunUntil::default() };
             machine.run(&until);
@@ -109,13 +121,15 @@ fn a_kept_snapshot_can_be_captured_anew_and_is_then_the_same_machine() {
     for version in KEPT {
         let unpacked = Unpacked::new(version, "anew");
         let restore = |directories: &[PathBuf]| {
-            Machine::restore(directories, &engines(), &RestoreOptions::default()).expect("restores")
+            Machine::restore(directories, &engines(), &options_of(version)).expect("restores")
         };
         let mut old = restore(&unpacked.chain("delta"));
         let again = unpacked.0.join("again");
         fs::create_dir(&again).expect("a directory");
         let capture = old.begin_capture(stillpoint_vmm::snapshot::CaptureKind::Full).expect("good");
-        capture.write(&again).expect("written");
+        let key = key_of(version);
+        let options = WriteOptions { encryption_key: key.as_ref(), ..WriteOptions::default() };
+        capture.write_with(&again, options).expect("written");
         let mut anew = restore(&[again]);
         let budget = RunUntil { budget_nanos: Some(30_000), ..RunUntil::default() };
         for _ in 0..3 {

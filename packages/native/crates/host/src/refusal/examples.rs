@@ -15,7 +15,7 @@ use stillpoint_vmm::machine::{
 };
 use stillpoint_vmm::memory::MemoryError;
 use stillpoint_vmm::network::FramesInvalid;
-use stillpoint_vmm::snapshot::{BeginCaptureError, RestoreError, WriteError};
+use stillpoint_vmm::snapshot::{BeginCaptureError, KeyRefused, RestoreError, WriteError};
 
 /// An example for each variant. Does not compile when a variant has none.
 macro_rules! one_of_each {
@@ -158,6 +158,14 @@ fn begin_capture() -> Vec<BeginCaptureError> {
     })
 }
 
+fn key() -> Vec<KeyRefused> {
+    one_of_each!(KeyRefused {
+        KeyRefused::Missing { .. } => KeyRefused::Missing { snapshot: text("snapshot"), expected: text("00") },
+        KeyRefused::Wrong { .. } => KeyRefused::Wrong { snapshot: text("snapshot"), expected: text("00"), found: text("ff") },
+        KeyRefused::NotEncrypted { .. } => KeyRefused::NotEncrypted { snapshot: text("snapshot"), expected: text("00") },
+    })
+}
+
 fn write() -> Vec<WriteError> {
     let others = one_of_each!(WriteError {
         WriteError::DirectoryUnusable { .. } => WriteError::DirectoryUnusable { path: text("out"), reason: text("not found") },
@@ -166,7 +174,9 @@ fn write() -> Vec<WriteError> {
         WriteError::WriteFailed { .. } => WriteError::WriteFailed { file: text("memory.bin"), reason: text("input/output error") },
         WriteError::Memory(_) => WriteError::Memory(MemoryError::Exhausted { limit_bytes: 1 }),
         WriteError::Disk(_) => WriteError::Disk(DiskFault::Memory(MemoryError::Exhausted { limit_bytes: 1 })),
+        WriteError::Key(_) => WriteError::Key(KeyRefused::Missing { snapshot: text("snapshot"), expected: text("00") }),
     });
+    let others = others.into_iter().chain(key().into_iter().map(WriteError::Key));
     let others = others.into_iter().chain(fault().into_iter().map(WriteError::Disk));
     others.chain(memory().into_iter().map(WriteError::Memory)).collect()
 }
@@ -192,8 +202,11 @@ fn restore() -> Vec<RestoreError> {
         RestoreError::DiskUnknown { .. } => RestoreError::DiskUnknown { expected: text("\"root\""), found: text("data") },
         RestoreError::DiskIsCopy { .. } => RestoreError::DiskIsCopy { name: text("data"), access: "volume", found: text("data.img") },
         RestoreError::DiskSource { .. } => RestoreError::DiskSource { problem: DiskError::DiskUnreadable { name: text("data"), path: text("data.img"), reason: text("not found") }, expected: text("00") },
+        RestoreError::Key(_) => RestoreError::Key(KeyRefused::Missing { snapshot: text("snapshot"), expected: text("00") }),
+        RestoreError::FileForged { .. } => RestoreError::FileForged { file: text("machine.bin"), expected: text("00") },
         RestoreError::Memory(_) => RestoreError::Memory(MemoryError::Exhausted { limit_bytes: 1 }),
     });
+    let others = others.into_iter().chain(key().into_iter().map(RestoreError::Key));
     let found = disk()
         .into_iter()
         .filter(|disk| matches!(disk.name(), "DiskUnreadable" | "DiskSizeWrong" | "DiskInUse"));

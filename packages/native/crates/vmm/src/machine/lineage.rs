@@ -15,11 +15,14 @@ use crate::memory::{Mark, PageSet};
 /// Snapshots that a machine remembers, of its own and of its forks each.
 const MOST_REMEMBERED: usize = 16;
 
+/// A snapshot's identity, and the id of its key.
+type Identified = ([u8; 32], Option<Arc<str>>);
+
 /// A moment of a machine that is, or will be, a snapshot. What identifies it is known once it has
-/// been written.
+/// been written, and so is the id of the key that it is encrypted with.
 #[derive(Debug, Clone)]
 pub(crate) struct Lineage {
-    identity: Arc<OnceLock<[u8; 32]>>,
+    identity: Arc<OnceLock<Identified>>,
 }
 
 impl Lineage {
@@ -27,19 +30,23 @@ impl Lineage {
         Self { identity: Arc::new(OnceLock::new()) }
     }
 
-    pub(crate) fn of(identity: [u8; 32]) -> Self {
+    pub(crate) fn of(identity: [u8; 32], key_id: Option<&str>) -> Self {
         let lineage = Self::unwritten();
-        lineage.written_as(identity);
+        lineage.written_as(identity, key_id);
         lineage
     }
 
     pub(crate) fn written(&self) -> Option<[u8; 32]> {
-        self.identity.get().copied()
+        self.identity.get().map(|(identity, _)| *identity)
     }
 
-    pub(crate) fn written_as(&self, identity: [u8; 32]) {
+    fn key_id(&self) -> Option<Arc<str>> {
+        self.identity.get().and_then(|(_, key_id)| key_id.clone())
+    }
+
+    pub(crate) fn written_as(&self, identity: [u8; 32], key_id: Option<&str>) {
         // Written twice, it is the first copy that deltas refer to.
-        let _ = self.identity.set(identity);
+        let _ = self.identity.set((identity, key_id.map(Arc::from)));
     }
 }
 
@@ -64,6 +71,8 @@ struct Known {
     lineage: Lineage,
     difference: Difference,
 }
+
+type Found = (Difference, Option<Arc<str>>);
 
 type Board = Arc<Mutex<Vec<Known>>>;
 
@@ -126,11 +135,12 @@ impl Lineages {
         remember(&mut self.own, Known { lineage: lineage.clone(), difference });
     }
 
-    /// The pages in which memory may differ from the snapshot with that identity.
+    /// The pages in which memory may differ from the snapshot with that identity, and the id of the key
+    /// that it is encrypted with.
     ///
     /// # Errors
     /// The identities of those that are known, if this one is not.
-    pub(crate) fn find(&self, identity: [u8; 32]) -> Result<Difference, Vec<[u8; 32]>> {
+    pub(crate) fn find(&self, identity: [u8; 32]) -> Result<Found, Vec<[u8; 32]>> {
         let mut known = self.own.clone();
         known.extend(read(&self.of_forks).iter().cloned());
         for (board, left_at) in &self.of_relatives {
@@ -142,7 +152,7 @@ impl Lineages {
         known
             .into_iter()
             .find(|each| each.lineage.written() == Some(identity))
-            .map(|each| each.difference)
+            .map(|each| (each.difference, each.lineage.key_id()))
             .ok_or(identities)
     }
 }

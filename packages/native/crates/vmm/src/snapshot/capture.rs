@@ -1,7 +1,7 @@
 //! A capture of a machine, from the pause that it begins with.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::{BeginCaptureError, SnapshotId};
 use crate::disks::Disks;
@@ -33,6 +33,8 @@ pub struct Capture {
     pub(super) next_seq: u64,
     /// The snapshot that this one is a delta to, and where it may differ.
     pub(super) parent: Option<(SnapshotId, Difference)>,
+    /// Id of the key that the parent is encrypted with.
+    pub(super) parent_key: Option<Arc<str>>,
     pub(super) lineage: Lineage,
 }
 
@@ -63,9 +65,12 @@ impl Machine {
         if let Life::Faulted { message } = self.life() {
             return Err(BeginCaptureError::MachineFaulted { message: message.clone() });
         }
-        let parent = match kind {
-            CaptureKind::Full => None,
-            CaptureKind::Delta { parent } => Some((parent, self.difference_to(parent)?)),
+        let (parent, parent_key) = match kind {
+            CaptureKind::Full => (None, None),
+            CaptureKind::Delta { parent } => {
+                let (difference, key) = self.difference_to(parent)?;
+                (Some((parent, difference)), key)
+            }
         };
         let saved = catch_unwind(AssertUnwindSafe(|| {
             self.engine_mut().drop_host_pointers();
@@ -88,11 +93,15 @@ impl Machine {
             at_nanos: self.now(),
             next_seq: self.next_seq(),
             parent,
+            parent_key,
             lineage,
         })
     }
 
-    fn difference_to(&self, parent: SnapshotId) -> Result<Difference, BeginCaptureError> {
+    fn difference_to(
+        &self,
+        parent: SnapshotId,
+    ) -> Result<(Difference, Option<Arc<str>>), BeginCaptureError> {
         self.lineages().find(parent.0).map_err(|known| {
             let known: Vec<_> = known.into_iter().map(|id| SnapshotId(id).to_string()).collect();
             BeginCaptureError::ParentUnknown {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::encryption::disk_table;
 use super::header::{DiskHeader, MachineFile, SourceHeader, read_file};
 use super::image::Image;
 use super::layer::{Layer, PagesFile};
@@ -83,6 +84,9 @@ impl Layers {
                     digests_name: &digests_name,
                     digests_digest,
                     bytes: disk.page_bytes(),
+                    cipher: snapshot
+                        .cipher()
+                        .map(|cipher| cipher.of_table(disk_table(disk.number as usize))),
                 };
                 layers.pages.push(Layer::open(directory, snapshot.id, &pages)?);
             }

@@ -1,5 +1,6 @@
 //! Why a machine cannot be captured or restored.
 
+use super::encryption::KeyRefused;
 use crate::disks::{DiskError, DiskFault};
 use crate::machine::{DescriptionInvalid, RestoredInvalid};
 use crate::memory::MemoryError;
@@ -82,6 +83,9 @@ pub enum WriteError {
     /// The file that a disk is read from can no longer be read, or is another.
     #[error(transparent)]
     Disk(#[from] DiskFault),
+    /// A delta is encrypted with its parent's key, or with none, as its parent.
+    #[error("a delta is encrypted as its parent is: {0}")]
+    Key(#[from] KeyRefused),
 }
 
 impl WriteError {
@@ -94,6 +98,7 @@ impl WriteError {
             Self::WriteFailed { .. } => "WriteFailed",
             Self::Memory(error) => error.name(),
             Self::Disk(fault) => fault.name(),
+            Self::Key(refused) => refused.name(),
         }
     }
 }
@@ -251,6 +256,20 @@ pub enum RestoreError {
         /// Digest of the file.
         expected: String,
     },
+    /// The key is not the one that the snapshot needs.
+    #[error(transparent)]
+    Key(#[from] KeyRefused),
+    /// An encrypted snapshot was changed by someone without the key, who has also adapted the digests.
+    #[error(
+        "{file}: expected a file that was written with the key {expected}, found one that was changed \
+         or swapped by someone without it: the snapshot was not used"
+    )]
+    FileForged {
+        /// The file.
+        file: String,
+        /// Id of the key.
+        expected: String,
+    },
     /// Memory cannot be had.
     #[error(transparent)]
     Memory(#[from] MemoryError),
@@ -288,6 +307,8 @@ impl RestoreError {
             Self::DiskUnknown { .. } => "DiskUnknown",
             Self::DiskIsCopy { .. } => "DiskIsCopy",
             Self::DiskSource { problem, .. } => problem.name(),
+            Self::Key(refused) => refused.name(),
+            Self::FileForged { .. } => "FileForged",
             Self::Memory(error) => error.name(),
         }
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::digests::Digests;
+use super::encryption::ChunkCipher;
 use super::header::{open_file, read_file};
 use super::objects::{DIGEST_BYTES, Object, ObjectId};
 use super::{CHUNK_BYTES, CHUNK_PAGES, RestoreError, SnapshotId};
@@ -55,6 +56,8 @@ pub(super) struct LayerKey {
     id: SnapshotId,
     table: String,
     files: Vec<FileKey>,
+    /// Whether its chunks are decrypted. The identity covers the key.
+    is_decrypted: bool,
 }
 
 /// A file that chunks are read from.
@@ -70,6 +73,8 @@ pub(super) struct PagesFile<'a> {
     pub(super) digests_name: &'a str,
     pub(super) digests_digest: &'a str,
     pub(super) bytes: u64,
+    /// What decrypts its chunks; without it, they are only checked.
+    pub(super) cipher: Option<ChunkCipher>,
 }
 
 impl PagesFile<'_> {
@@ -86,6 +91,7 @@ pub(super) struct Layer {
     /// chunk at the chunk's offset.
     objects: Option<Vec<Object>>,
     digests: Digests,
+    cipher: Option<ChunkCipher>,
     bytes: u64,
     /// One bit per chunk, set when the chunk lies verified in `region`.
     verified: Vec<AtomicU64>,
@@ -134,7 +140,8 @@ impl Layer {
                 .collect(),
         };
         let (files, keys) = opened?.into_iter().unzip();
-        let key = LayerKey { id, table: pages.digests_digest.to_owned(), files: keys };
+        let table = pages.digests_digest.to_owned();
+        let key = LayerKey { id, table, files: keys, is_decrypted: pages.cipher.is_some() };
         let mut layers = LAYERS.lock().unwrap_or_else(PoisonError::into_inner);
         let layers = layers.get_or_insert_default();
         if let Some(layer) = layers.get(&key).and_then(Weak::upgrade) {
@@ -150,6 +157,7 @@ impl Layer {
             files,
             objects,
             digests,
+            cipher: pages.cipher.clone(),
             bytes: pages.bytes,
             verified: (0..chunks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             region,
@@ -230,6 +238,9 @@ impl Layer {
         };
         part.read(bytes)?;
         part.check(bytes, digest)?;
+        if let Some(cipher) = &self.cipher {
+            cipher.apply(chunk, bytes);
+        }
         self.verified[chunk / 64].fetch_or(1 << (chunk % 64), Ordering::Release);
         Ok(())
     }

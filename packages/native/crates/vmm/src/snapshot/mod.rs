@@ -26,6 +26,9 @@
 //! │ u32 m, m × (u32 first page, u32 pages, u8 byte): pages that are all that byte                │
 //! └──────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
+//! An encrypted snapshot has version 4 in `machine.bin`; its states and the slots of its objects are
+//! encrypted (see `encryption`), and nothing else differs.
+//!
 //! Versions 1 and 2 can be read too. They have `memory.bin` and `disk-N.bin`, sparse files with each
 //! page at its offset, instead of objects and places; version 1 also has no versions of states.
 //!
@@ -51,6 +54,7 @@
 mod capture;
 mod digests;
 mod disks;
+mod encryption;
 mod error;
 mod header;
 mod id;
@@ -63,12 +67,13 @@ mod write;
 
 pub use capture::{Capture, CaptureKind};
 pub use disks::DiskSource;
+pub use encryption::{EncryptionHeader, EncryptionKey, KEY_BYTES, KeyRefused};
 pub use error::{BeginCaptureError, RestoreError, WriteError};
 pub use header::{DiskHeader, SnapshotHeader, SnapshotKind, SourceHeader, read_header};
 pub use id::SnapshotId;
 pub use output::CapturedFile;
 pub use restore::{RestoreOptions, verify};
-pub use write::CapturedFiles;
+pub use write::{CapturedFiles, WriteOptions};
 
 pub use crate::machine::Origin;
 
@@ -81,6 +86,9 @@ pub const DIGESTS_FILE: &str = "memory.digests";
 
 /// Version of the format that this build writes; it reads this and earlier ones.
 pub const FORMAT_VERSION: u32 = 3;
+
+/// Version of `machine.bin` in a snapshot that is encrypted.
+pub const ENCRYPTED_VERSION: u32 = 4;
 
 /// Bytes of memory that are verified together.
 pub const CHUNK_BYTES: usize = 16 * 1024;

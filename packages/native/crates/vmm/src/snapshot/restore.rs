@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disks::{DiskSource, Layers, open_disks};
-use super::header::{MachineFile, read_machine};
+use super::encryption::{EncryptionKey, MEMORY_TABLE};
+use super::header::{Access, Content, MachineFile, read_machine};
 use super::image::{Image, MAX_LAYERS};
 use super::layer::{Layer, PagesFile};
 use super::{DIGESTS_FILE, MEMORY_FILE, RestoreError, SnapshotId};
@@ -21,6 +22,9 @@ pub struct RestoreOptions {
     pub expected_id: Option<SnapshotId>,
     /// Bytes of events that the machine keeps; none: as usual.
     pub log_bytes: Option<usize>,
+    /// The key that the snapshot and its parents are encrypted with. One that is not encrypted is
+    /// refused with a key, as anyone can have written it.
+    pub encryption_key: Option<EncryptionKey>,
 }
 
 fn memory_layer(directory: &Path, machine: &MachineFile) -> Result<Arc<Layer>, RestoreError> {
@@ -30,6 +34,7 @@ fn memory_layer(directory: &Path, machine: &MachineFile) -> Result<Arc<Layer>, R
         digests_name: DIGESTS_FILE,
         digests_digest: &header.digests_digest,
         bytes: header.origin.machine.memory.size_bytes,
+        cipher: machine.cipher().map(|cipher| cipher.of_table(MEMORY_TABLE)),
     };
     Layer::open(directory, machine.id, &pages)
 }
@@ -42,7 +47,11 @@ struct Chain {
 }
 
 impl Chain {
-    fn open(directories: &[PathBuf], expected: Option<SnapshotId>) -> Result<Self, RestoreError> {
+    fn open(
+        directories: &[PathBuf],
+        expected: Option<SnapshotId>,
+        access: Access<'_>,
+    ) -> Result<Self, RestoreError> {
         let Some((first, parents)) = directories.split_first() else {
             return Err(RestoreError::SnapshotMissing {
                 path: String::new(),
@@ -56,7 +65,7 @@ impl Chain {
                 found: directories.len().to_string(),
             });
         }
-        let newest = read_machine(first)?;
+        let newest = read_machine(first, access)?;
         if let Some(expected) = expected
             && newest.id != expected
         {
@@ -79,7 +88,7 @@ impl Chain {
                     found: "a directory".to_owned(),
                 });
             };
-            let parent = read_machine(directory)?;
+            let parent = read_machine(directory, access)?;
             let found = parent.id.to_string();
             if found != expected {
                 return Err(RestoreError::ParentMismatch { path, expected, found });
@@ -120,8 +129,14 @@ impl Machine {
         engines: &Engines,
         options: &RestoreOptions,
     ) -> Result<Self, RestoreError> {
-        let Chain { newest, layers, disks } = Chain::open(directories, options.expected_id)?;
+        let access = Access::Restore(options.encryption_key.as_ref());
+        let Chain { newest, layers, disks } =
+            Chain::open(directories, options.expected_id, access)?;
         let path = directories.first().map_or_else(String::new, |d| d.display().to_string());
+        let (Content::Plain(state) | Content::Opened(state, _)) = newest.content else {
+            // Only what is read for its files stays sealed.
+            return Err(RestoreError::FileForged { file: path, expected: "none".to_owned() });
+        };
         let origin = newest.header.origin;
         let described = &origin.machine;
         let found = format!("{} on board {}", described.engine, described.board);
@@ -148,8 +163,11 @@ impl Machine {
             memory,
             disks,
             origin,
-            state: newest.state,
-            lineage: Lineage::of(newest.id.0),
+            state,
+            lineage: Lineage::of(
+                newest.id.0,
+                options.encryption_key.as_ref().map(EncryptionKey::id),
+            ),
             log_bytes: options.log_bytes,
         })?;
         if machine.now() != newest.header.at_nanos || machine.next_seq() != newest.header.next_seq {
@@ -164,12 +182,13 @@ impl Machine {
 }
 
 /// Reads every byte of the snapshot in the first of `directories` and of its parents, holes
-/// included, and compares it with the captured data.
+/// included, and compares it with the captured data. That needs no key: what is compared is what was
+/// stored. It does not show whether someone has adapted the digests too.
 ///
 /// # Errors
 /// [`RestoreError`] at the first byte that is not as captured.
 pub fn verify(directories: &[PathBuf]) -> Result<(), RestoreError> {
-    let Chain { layers, disks, .. } = Chain::open(directories, None)?;
+    let Chain { layers, disks, .. } = Chain::open(directories, None, Access::Files)?;
     for layer in layers.iter().chain(disks.iter().flat_map(Layers::pages)) {
         layer.verify()?;
     }

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 mod chains;
 mod disks;
+mod encryption;
 mod engines;
 mod layers;
 mod sharing;
@@ -305,7 +306,7 @@ fn what_is_no_snapshot_is_refused_by_name() {
         (&b""[..], "NotASnapshot"),
         (b"STILLPT\0", "FileSizeWrong"),
         (b"STILLPT\0\x00\0\0\0\0\0\0\0", "VersionUnsupported"),
-        (b"STILLPT\0\x04\0\0\0\0\0\0\0", "VersionUnsupported"),
+        (b"STILLPT\0\x05\0\0\0\0\0\0\0", "VersionUnsupported"),
         (b"STILLPT\0\x01\0\0\0\xff\xff\xff\xff", "FileSizeWrong"),
     ] {
         std::fs::write(empty.0.join(MACHINE_FILE), content).expect("written");

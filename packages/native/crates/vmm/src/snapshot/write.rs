@@ -6,12 +6,16 @@ use std::sync::{Arc, PoisonError};
 
 use super::digests::Digests;
 use super::disks::file_names;
+use super::encryption::{
+    ChunkCipher, EncryptionHeader, EncryptionKey, KeyRefused, MEMORY_TABLE, SnapshotCipher,
+    disk_table,
+};
 use super::header::{DiskHeader, SourceHeader, encode};
 use super::objects::{Object, Objects};
 use super::output::{CapturedFile, Output};
 use super::{
-    CHUNK_BYTES, CHUNK_PAGES, Capture, DIGESTS_FILE, FORMAT_VERSION, MACHINE_FILE, SnapshotHeader,
-    SnapshotId, SnapshotKind, WriteError,
+    CHUNK_BYTES, CHUNK_PAGES, Capture, DIGESTS_FILE, ENCRYPTED_VERSION, FORMAT_VERSION,
+    MACHINE_FILE, SnapshotHeader, SnapshotId, SnapshotKind, WriteError,
 };
 use crate::disks::Disk;
 use crate::memory::{PAGE_BYTES, PageSet};
@@ -27,6 +31,19 @@ pub struct CapturedFiles {
     pub files: Vec<CapturedFile>,
     /// Pages of memory that it holds.
     pub pages: u64,
+    /// How it is encrypted, if it is.
+    pub encryption: Option<EncryptionHeader>,
+}
+
+/// How a capture is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WriteOptions<'a> {
+    /// A folder of objects: chunks that these have are not written, but the objects are linked into
+    /// the directory. Chunks are written where that cannot be done, and always if they are encrypted:
+    /// an encrypted snapshot has nothing in common with another.
+    pub shared: Option<&'a Path>,
+    /// The key to encrypt it with. A delta is encrypted with its parent's, or with none, as its parent.
+    pub encryption_key: Option<&'a EncryptionKey>,
 }
 
 /// A disk whose data has been put into objects, and whose table is to be written.
@@ -42,25 +59,34 @@ impl Capture {
     /// # Errors
     /// [`WriteError`]; the written files are then removed.
     pub fn write(&self, directory: &Path) -> Result<CapturedFiles, WriteError> {
-        self.write_sharing(directory, None)
+        self.write_with(directory, WriteOptions::default())
     }
 
-    /// The same, but does not write the chunks that objects in the folder `shared` have: it links those
-    /// objects into the directory. It writes them where that cannot be done.
+    /// The same, shared or encrypted.
     ///
     /// # Errors
     /// As above.
-    pub fn write_sharing(
+    pub fn write_with(
         &self,
         directory: &Path,
-        shared: Option<&Path>,
+        options: WriteOptions<'_>,
     ) -> Result<CapturedFiles, WriteError> {
+        if let Some((parent, _)) = &self.parent {
+            let snapshot = || format!("snapshot {parent}");
+            KeyRefused::check(snapshot, self.parent_key.as_deref(), options.encryption_key)?;
+        }
+        let encryption = options.encryption_key.map(|key| {
+            let header = EncryptionHeader::new(key);
+            (SnapshotCipher::new(key, &header), header)
+        });
+        let shared = options.shared.filter(|_| encryption.is_none());
         let mut output = Output::new(directory);
-        match self.write_files(&mut output, shared) {
+        match self.write_files(&mut output, shared, encryption.as_ref()) {
             Ok((id, pages)) => {
-                self.lineage.written_as(id.0);
+                self.lineage.written_as(id.0, options.encryption_key.map(EncryptionKey::id));
                 let parent = self.parent.as_ref().map(|(parent, _)| *parent);
-                Ok(CapturedFiles { id, parent, files: output.into_files(), pages })
+                let encryption = encryption.map(|(_, header)| header);
+                Ok(CapturedFiles { id, parent, files: output.into_files(), pages, encryption })
             }
             Err(error) => {
                 output.discard();
@@ -73,10 +99,12 @@ impl Capture {
         &self,
         output: &mut Output<'_>,
         shared: Option<&Path>,
+        encryption: Option<&(SnapshotCipher, EncryptionHeader)>,
     ) -> Result<(SnapshotId, u64), WriteError> {
+        let cipher = encryption.map(|(cipher, _)| cipher);
         let mut objects = Objects::new(shared, self.memory.page_count().div_ceil(CHUNK_PAGES));
-        let digests = self.write_memory(output, &mut objects)?;
-        let disks = self.write_disks(output, &mut objects)?;
+        let digests = self.write_memory(output, &mut objects, cipher)?;
+        let disks = self.write_disks(output, &mut objects, cipher)?;
         // From here on, the names of all objects are known.
         let objects = objects.finish(output)?;
         let guest_address = Some(self.origin.machine.memory.base);
@@ -90,7 +118,7 @@ impl Capture {
             headers.push(header);
         }
         let header = SnapshotHeader {
-            format: FORMAT_VERSION,
+            format: if encryption.is_some() { ENCRYPTED_VERSION } else { FORMAT_VERSION },
             producer: concat!("stillpoint ", env!("CARGO_PKG_VERSION")).to_owned(),
             kind: if self.parent.is_some() { SnapshotKind::Delta } else { SnapshotKind::Full },
             parent: self.parent.as_ref().map(|(parent, _)| parent.to_string()),
@@ -100,11 +128,11 @@ impl Capture {
             chunk_bytes: CHUNK_BYTES as u64,
             pages: digests.page_count(),
             digests_digest,
+            encryption: encryption.map(|(_, header)| header.clone()),
             disks: headers,
             origin: self.origin.clone(),
         };
-        let machine = encode(&header, &self.state)
-            .map_err(|error| output.failed(MACHINE_FILE, &error.into(), 0))?;
+        let machine = encode(&header, &self.state, cipher)?;
         let id = blake3::hash(&machine);
         output.write_whole(MACHINE_FILE.into(), &machine, None)?;
         output.flush()?;
@@ -115,6 +143,7 @@ impl Capture {
         &self,
         output: &mut Output<'_>,
         objects: &mut Objects,
+        cipher: Option<&SnapshotCipher>,
     ) -> Result<Digests, WriteError> {
         let changed = self.parent.as_ref().map(|(_, difference)| {
             let mut changed = self.memory.page_numbers_since(difference.since);
@@ -128,6 +157,7 @@ impl Capture {
             count: self.memory.page_count(),
             // A page that has become zero counts in a delta: the parent's may not be.
             keeps_zeros: changed.is_some(),
+            cipher: cipher.map(|cipher| cipher.of_table(MEMORY_TABLE)),
         };
         pages.write(output, objects, changed.as_ref(), |page, into| {
             let bytes = self.memory.page_bytes(page)?;
@@ -143,6 +173,7 @@ impl Capture {
         &self,
         output: &mut Output<'_>,
         objects: &mut Objects,
+        cipher: Option<&SnapshotCipher>,
     ) -> Result<Vec<WrittenDisk>, WriteError> {
         // Writing is the only user of the disks.
         let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,7 +181,8 @@ impl Capture {
         let mut written = Vec::new();
         for number in numbers {
             if let Some(disk) = disks.get_mut(number) {
-                written.push(self.write_disk(output, objects, number, disk)?);
+                let cipher = cipher.map(|cipher| cipher.of_table(disk_table(number)));
+                written.push(self.write_disk(output, objects, cipher, (number, disk))?);
             }
         }
         Ok(written)
@@ -160,8 +192,8 @@ impl Capture {
         &self,
         output: &mut Output<'_>,
         objects: &mut Objects,
-        number: usize,
-        disk: &mut Disk,
+        cipher: Option<ChunkCipher>,
+        (number, disk): (usize, &mut Disk),
     ) -> Result<WrittenDisk, WriteError> {
         let parent = self.parent.as_ref().map(|(_, difference)| difference);
         let mut since = parent.filter(|difference| disk.is_since(difference.since));
@@ -214,6 +246,7 @@ impl Capture {
             count: disk.page_count(),
             // Zeros over something else are something.
             keeps_zeros: since.is_some() || header.source.is_some(),
+            cipher,
         };
         let digests = own.write(output, objects, Some(&pages), |page, into| {
             disk.page(page, into)?;
@@ -245,6 +278,8 @@ struct Pages {
     count: usize,
     /// Whether it records that a page is zero.
     keeps_zeros: bool,
+    /// What encrypts their chunks.
+    cipher: Option<ChunkCipher>,
 }
 
 /// The byte that all of `page` is, if it is one: a page that a kernel has freed and poisoned, or
@@ -267,6 +302,7 @@ impl Pages {
         let mut digests = Digests::new(self.count);
         let mut chunk_bytes = vec![[0; PAGE_BYTES]; CHUNK_PAGES];
         let mut is_zero = [true; CHUNK_PAGES];
+        let mut encrypted = vec![0; if self.cipher.is_some() { CHUNK_BYTES } else { 0 }];
         for chunk in 0..self.count.div_ceil(CHUNK_PAGES) {
             let first = chunk * CHUNK_PAGES;
             let mut held = false;
@@ -295,7 +331,12 @@ impl Pages {
                 }
             }
             if held {
-                let content = chunk_bytes.as_flattened();
+                let mut content = chunk_bytes.as_flattened();
+                if let Some(cipher) = &self.cipher {
+                    encrypted.copy_from_slice(content);
+                    cipher.apply(chunk, &mut encrypted);
+                    content = &encrypted;
+                }
                 let digest = *blake3::hash(content).as_bytes();
                 let place = objects.put(output, &self.table, digest, content)?;
                 digests.set(chunk, digest, place);

@@ -10,11 +10,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
-use super::{CHUNK_BYTES, FORMAT_VERSION, MACHINE_FILE, RestoreError, SnapshotId};
+use super::encryption::{EncryptionHeader, EncryptionKey, KeyRefused, SnapshotCipher};
+use super::{CHUNK_BYTES, ENCRYPTED_VERSION, MACHINE_FILE, RestoreError, SnapshotId, WriteError};
 use crate::machine::{MAX_MEMORY_BYTES, Origin};
 use crate::memory::PAGE_BYTES;
-use crate::state::{Sections, StateReader, StateWriter};
+use crate::state::{Sections, StateError, StateReader, StateWriter};
 use crate::time::Nanos;
 
 pub use disk::{DiskHeader, SourceHeader};
@@ -58,6 +60,9 @@ pub struct SnapshotHeader {
     pub pages: u64,
     /// BLAKE3 of `memory.digests`, in hexadecimal digits.
     pub digests_digest: String,
+    /// How it is encrypted, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<EncryptionHeader>,
     /// Its disks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<DiskHeader>,
@@ -68,20 +73,66 @@ pub struct SnapshotHeader {
 /// The content of `machine.bin`.
 pub(super) struct MachineFile {
     pub(super) header: SnapshotHeader,
-    pub(super) state: Sections,
+    pub(super) content: Content,
     pub(super) id: SnapshotId,
 }
 
-/// The bytes of a `machine.bin`.
+/// The states of a `machine.bin`.
+pub(super) enum Content {
+    Plain(Sections),
+    /// Decrypted, with what decrypts the chunks.
+    Opened(Sections, Box<SnapshotCipher>),
+    /// Encrypted, and not decrypted.
+    Sealed,
+}
+
+impl MachineFile {
+    /// What decrypts the snapshot's chunks, if they are to be decrypted.
+    pub(super) fn cipher(&self) -> Option<&SnapshotCipher> {
+        match &self.content {
+            Content::Opened(_, cipher) => Some(cipher),
+            Content::Plain(_) | Content::Sealed => None,
+        }
+    }
+}
+
+/// What a snapshot is read for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Access<'a> {
+    /// To check its files, for which no key is needed.
+    Files,
+    /// To restore it, with this key.
+    Restore(Option<&'a EncryptionKey>),
+}
+
+/// The bytes of a `machine.bin`; `cipher` encrypts the state as the header says.
 pub(super) fn encode(
     header: &SnapshotHeader,
     state: &Sections,
-) -> Result<Vec<u8>, serde_json::Error> {
-    let text = serde_json::to_vec_pretty(header)?;
+    cipher: Option<&SnapshotCipher>,
+) -> Result<Vec<u8>, WriteError> {
+    // It consists of texts and numbers.
+    let text = serde_json::to_vec_pretty(header).unwrap_or_default();
     let mut file = StateWriter::new();
-    file.array(MAGIC).u32(FORMAT_VERSION).u32(text.len() as u32).array(&text);
-    state.encode(&mut file);
-    let mut bytes = file.finish();
+    file.array(MAGIC).u32(header.format).u32(text.len() as u32).array(&text);
+    let mut bytes = match cipher {
+        None => {
+            state.encode(&mut file);
+            file.finish()
+        }
+        Some(cipher) => {
+            let mut plain = StateWriter::new();
+            state.encode(&mut plain);
+            let plain = Zeroizing::new(plain.finish());
+            let mut bytes = file.finish();
+            let sealed = cipher.sealed(&bytes, &plain);
+            bytes.extend(sealed.ok_or_else(|| WriteError::WriteFailed {
+                file: MACHINE_FILE.to_owned(),
+                reason: format!("{} bytes of state are too many to encrypt", plain.len()),
+            })?);
+            bytes
+        }
+    };
     let digest = blake3::hash(&bytes);
     bytes.extend_from_slice(digest.as_bytes());
     Ok(bytes)
@@ -149,13 +200,21 @@ pub(super) fn check_directory(directory: &Path) -> Result<(), RestoreError> {
     Err(RestoreError::SnapshotMissing { path: directory.display().to_string(), found })
 }
 
-/// Reads and checks a snapshot's `machine.bin`.
-pub(super) fn read_machine(directory: &Path) -> Result<MachineFile, RestoreError> {
+/// Reads and checks a snapshot's `machine.bin`; the key first.
+pub(super) fn read_machine(
+    directory: &Path,
+    access: Access<'_>,
+) -> Result<MachineFile, RestoreError> {
     check_directory(directory)?;
     let path = directory.join(MACHINE_FILE);
     let bytes = read_file(&path, MAX_FILE_BYTES)?;
     let file = path.display().to_string();
     let (header, rest) = decode_header(&file, &bytes)?;
+    if let Access::Restore(key) = access {
+        let snapshot = || format!("snapshot {}", directory.display());
+        let needed = header.encryption.as_ref().map(|encryption| &*encryption.key_id);
+        KeyRefused::check(snapshot, needed, key)?;
+    }
     let found = blake3::hash(&bytes[..bytes.len() - DIGEST_BYTES]);
     let expected = &bytes[bytes.len() - DIGEST_BYTES..];
     if found.as_bytes() != expected {
@@ -167,14 +226,30 @@ pub(super) fn read_machine(directory: &Path) -> Result<MachineFile, RestoreError
         });
     }
     check_header(&file, &header)?;
-    let mut body = StateReader::new("machine.bin", &rest[..rest.len() - DIGEST_BYTES]);
-    let state = match header.format {
+    let body = &rest[..rest.len() - DIGEST_BYTES];
+    let content = match (&header.encryption, access) {
+        (None, _) => Content::Plain(sections(header.format, body)?),
+        (Some(encryption), Access::Restore(Some(key))) => {
+            let cipher = SnapshotCipher::new(key, encryption);
+            let before = &bytes[..bytes.len() - rest.len()];
+            let forged = || RestoreError::FileForged { file, expected: key.id().to_owned() };
+            let opened = cipher.opened(before, body).ok_or_else(forged)?;
+            Content::Opened(sections(header.format, &opened)?, Box::new(cipher))
+        }
+        (Some(_), Access::Restore(None) | Access::Files) => Content::Sealed,
+    };
+    let id = SnapshotId(*blake3::hash(&bytes).as_bytes());
+    Ok(MachineFile { header, content, id })
+}
+
+fn sections(version: u32, body: &[u8]) -> Result<Sections, StateError> {
+    let mut body = StateReader::new("machine.bin", body);
+    let sections = match version {
         1 => version_1::sections(&mut body)?,
         _ => Sections::decode(&mut body)?,
     };
     body.finish()?;
-    let id = SnapshotId(*blake3::hash(&bytes).as_bytes());
-    Ok(MachineFile { header, state, id })
+    Ok(sections)
 }
 
 /// Takes the header off a `machine.bin`; what follows it has at least a digest's length.
@@ -193,10 +268,10 @@ fn decode_header<'a>(
     let (Some(version), Some(len)) = (word(bytes, 8), word(bytes, 12)) else {
         return Err(short(16 + DIGEST_BYTES));
     };
-    if version == 0 || version > FORMAT_VERSION {
+    if version == 0 || version > ENCRYPTED_VERSION {
         return Err(RestoreError::VersionUnsupported {
             file: file.to_owned(),
-            expected: FORMAT_VERSION,
+            expected: ENCRYPTED_VERSION,
             found: version,
         });
     }
@@ -245,6 +320,16 @@ fn check_header(file: &str, header: &SnapshotHeader) -> Result<(), RestoreError>
     }
     if header.parent.is_some() != (header.kind == SnapshotKind::Delta) {
         return Err(invalid("a parent for a delta only".to_owned(), format!("{:?}", header.kind)));
+    }
+    let is_valid = match &header.encryption {
+        None => header.format < ENCRYPTED_VERSION,
+        Some(encryption) => header.format == ENCRYPTED_VERSION && encryption.is_valid(),
+    };
+    if !is_valid {
+        return Err(invalid(
+            format!("an encryption in version {ENCRYPTED_VERSION} only"),
+            format!("version {} with {:?}", header.format, header.encryption),
+        ));
     }
     let mut numbers = BTreeSet::new();
     for disk in &header.disks {

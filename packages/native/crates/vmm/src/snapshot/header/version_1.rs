@@ -75,6 +75,7 @@ pub(super) fn header(text: &[u8]) -> Result<SnapshotHeader, serde_json::Error> {
         chunk_bytes: old.chunk_bytes,
         pages: old.pages,
         digests_digest: old.digests_digest,
+        encryption: None,
         disks: Vec::new(),
         origin: Origin {
             engine_choice: None,

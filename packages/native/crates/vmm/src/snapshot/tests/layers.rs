@@ -68,6 +68,7 @@ fn layer_of(
         digests_name: DIGESTS_FILE,
         digests_digest: digest.as_str(),
         bytes: on_disk.len() as u64,
+        cipher: None,
     };
     Layer::open(&directory.0, SnapshotId([1; 32]), &pages)
 }

@@ -13,7 +13,11 @@ fn shelve(snapshot: &Path, folder: &Path) {
 
 fn capture_sharing(machine: &mut Machine, directory: &Path, folder: &Path) -> CapturedFiles {
     let capture = machine.begin_capture(CaptureKind::Full).expect("good");
-    capture.write_sharing(directory, Some(folder)).expect("written")
+    capture.write_with(directory, sharing(folder)).expect("written")
+}
+
+fn sharing(folder: &Path) -> WriteOptions<'_> {
+    WriteOptions { shared: Some(folder), ..WriteOptions::default() }
 }
 
 fn links(path: &Path) -> u64 {
@@ -177,7 +181,7 @@ fn a_name_that_is_taken_in_the_directory_is_no_object_of_the_capture() {
     let name = store.shelved().file_name().expect("named").to_owned();
     std::fs::create_dir(store.second.0.join(&name)).expect("made");
     let capture = store.machine.begin_capture(CaptureKind::Full).expect("good");
-    capture.write_sharing(&store.second.0, Some(&store.folder.0)).expect("written");
+    capture.write_with(&store.second.0, sharing(&store.folder.0)).expect("written");
     verify(std::slice::from_ref(&store.second.0)).expect("as captured");
 }
 
@@ -190,7 +194,7 @@ fn a_capture_that_fails_leaves_no_link() {
     store.machine.write_memory(BASE + 0x3000, b"own").expect("in range");
     std::fs::write(store.second.0.join(MACHINE_FILE), b"mine").expect("written");
     let capture = store.machine.begin_capture(CaptureKind::Full).expect("good");
-    let refused = capture.write_sharing(&store.second.0, Some(&store.folder.0));
+    let refused = capture.write_with(&store.second.0, sharing(&store.folder.0));
     assert_eq!(refused.expect_err("there already").name(), "FileExists");
     assert_eq!(std::fs::read_dir(&store.second.0).expect("there").count(), 1);
     assert_eq!(links(&object), before);
