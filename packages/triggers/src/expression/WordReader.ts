@@ -3,8 +3,14 @@
  *
  * @module
  */
-import { guestTimeInWords } from "@stillpoint/core"
-import { type Token, tokenAt } from "./tokens.ts"
+import { didYouMean, guestTimeInWords } from "@stillpoint/core"
+import { type Token, tokenAt, unitNames } from "./tokens.ts"
+
+/** Words that people know from elsewhere for the signs of an expression. */
+const signsByWord: ReadonlyMap<string, string> = new Map([
+  ["and", "&"],
+  ["or", "|"]
+])
 
 /** A word that does not fit, and where it is, from 0. */
 export class Misread {
@@ -24,6 +30,8 @@ export class WordReader {
   private readonly values: Array<{ readonly at: number; readonly shown: string }> = []
   /** The end of the previous token. */
   private behind = 0
+  /** The words and signs that the next token was compared with. */
+  private readonly compared = new Set<string>()
 
   constructor(text: string) {
     this.text = text
@@ -34,12 +42,29 @@ export class WordReader {
     const { next } = this
     if (next.kind === "unreadable") return new Misread(next.at, next.message)
     const shown = next.text.length > 40 ? `${next.text.slice(0, 40)}…` : next.text
-    return new Misread(next.at, `expected ${expected}, found ${next.kind === "end" ? "the end" : shown}`)
+    return new Misread(next.at, `expected ${expected}, found ${next.kind === "end" ? "the end" : shown}${this.meant()}`)
+  }
+
+  /** The words that the next token was compared with. */
+  protected wordsHere(): ReadonlyArray<string> {
+    return [...this.compared].filter((word) => /^[a-z]/.test(word))
+  }
+
+  /** What was probably meant by the next token, as the end of a message. */
+  private meant(): string {
+    const { next } = this
+    if (next.kind === "number" && this.compared.has(":")) return `; did you mean :${next.text}`
+    if (next.kind !== "word") return ""
+    const sign = signsByWord.get(next.text.toLowerCase()) ?? (next.text === "calm" ? "& calm" : undefined)
+    return sign !== undefined && this.compared.has("&")
+      ? `; did you mean ${sign}`
+      : didYouMean(next.text, this.wordsHere())
   }
 
   take(): Token {
     const taken = this.next
     this.behind = taken.at + taken.text.length
+    this.compared.clear()
     this.next = tokenAt(this.text, this.behind)
     return taken
   }
@@ -59,6 +84,7 @@ export class WordReader {
   }
 
   is(word: string): boolean {
+    this.compared.add(word)
     return (this.next.kind === "word" || this.next.kind === "sign") && this.next.text === word
   }
 
@@ -74,7 +100,7 @@ export class WordReader {
 
   duration(): bigint {
     const { next } = this
-    if (next.kind !== "duration") throw this.misread("a duration such as 20ms")
+    if (next.kind !== "duration") throw this.misread(`a duration such as 20ms (units: ${unitNames})`)
     this.takeValue(guestTimeInWords(Number(next.nanos)))
     return next.nanos
   }
@@ -105,8 +131,10 @@ export class WordReader {
   }
 
   word(what: string): string {
-    if (this.next.kind !== "word") throw this.misread(what)
-    return this.take().text
+    const { next } = this
+    if (next.kind !== "word") throw this.misread(what)
+    this.takeValue(next.text)
+    return next.text
   }
 
   oneOf<const W extends string>(...words: ReadonlyArray<W>): W {

@@ -12,6 +12,7 @@ import {
   printPolicy
 } from "../index.ts"
 import { nearlyExpression, writablePolicy } from "../testing/expressions.ts"
+import { tokenAt } from "./tokens.ts"
 
 const failureOf = (text: string): PolicySyntaxError => {
   const parsed = parsePolicy(text)
@@ -77,7 +78,7 @@ describe("a policy as an expression", () => {
       ["(parked idle)", 8],
       ["? ? ?", 0],
       ['"parked"', 0],
-      ["event GuestIdel", 0],
+      ["event GuestIdel", 6],
       ["within 5s", 0],
       ["", 0],
       ["parked & calm soon", 14],
@@ -120,6 +121,38 @@ describe("a policy as an expression", () => {
     )
   })
 
+  it("a-mistyped-word-is-pointed-at-and-the-right-one-is-suggested", () => {
+    /** The words of an expression, and where they stand. */
+    const wordsOf = (text: string): ReadonlyArray<{ readonly at: number; readonly text: string }> => {
+      const words: Array<{ readonly at: number; readonly text: string }> = []
+      for (let token = tokenAt(text, 0); token.kind !== "end"; token = tokenAt(text, token.at + token.text.length))
+        if (token.kind === "word") words.push({ at: token.at, text: token.text })
+      return words
+    }
+    const slips: ReadonlyArray<(word: string, at: number) => string> = [
+      (word, at) => word.slice(0, at) + word.slice(at + 1),
+      (word, at) => word.slice(0, at) + word.charAt(at) + word.slice(at),
+      (word, at) => word.slice(0, at) + word.charAt(at + 1) + word.charAt(at) + word.slice(at + 2)
+    ]
+    const tried = new Set<string>()
+    fc.assert(
+      fc.property(writablePolicy, fc.nat(), fc.nat(), fc.constantFrom(...slips), (policy, which, place, slip) => {
+        const text = Result.getOrThrow(printPolicy(policy))
+        const words = wordsOf(text)
+        const word = words[which % words.length] ?? assert.fail()
+        const mistyped = slip(word.text, place % word.text.length)
+        // Of a word that is still one, or too short to be told from others, nothing is promised.
+        const known = words.some((one) => one.text === mistyped) || ["ask", "on"].includes(mistyped)
+        if (word.text.length < 3 || known || mistyped === word.text || /^-|-$|--/.test(mistyped)) return
+        tried.add(word.text)
+        const { problems } = failureOf(text.slice(0, word.at) + mistyped + text.slice(word.at + word.text.length))
+        const told = problems.find(({ column }) => column === word.at + 1)
+        assert.match(told?.message ?? "", new RegExp(`; did you mean ${word.text}$`), `${mistyped} in ${text}`)
+      })
+    )
+    assert.isAbove(tried.size, 15)
+  })
+
   it("brackets-and-signs-bind-as-the-grammar-says", () => {
     const name = (text: string) => Result.getOrThrow(parsePolicy(text)).name
     assert.strictEqual(
@@ -141,13 +174,22 @@ describe("a policy as an expression", () => {
     assert.strictEqual(
       failureOf("listener:8080 & calm 20 | after 10s").message,
       [
-        "policy, column 22: expected a duration such as 20ms, found 20",
+        "policy, column 22: expected a duration such as 20ms (units: h, m, s, ms, us, ns), found 20",
         "  listener:8080 & calm 20 | after 10s",
         "                       ^"
       ].join("\n")
     )
     assert.include(failureOf("listner").message, "unknown trigger listner; did you mean listener")
-    assert.include(failureOf("event GuestIdel").message, "GuestIdle")
+    for (const [text, says] of [
+      ["listener & clam 20ms", "column 12: unknown trigger clam; did you mean calm"],
+      ["listener calm 20ms", "found calm; did you mean & calm"],
+      ["listener and calm 20ms", "found and; did you mean &"],
+      ["parked or after 3s", "found or; did you mean |"],
+      ["listener 8080", "found 8080; did you mean :8080"],
+      ["calm 20ms", 'expected a trigger before it, as in "listener & calm 20ms", found calm'],
+      ["event GuestIdel", "column 7: onEvent: unknown event kind GuestIdel; did you mean GuestIdle"]
+    ] as const)
+      assert.include(failureOf(text).message, says)
     assert.include(failureOf("after 10q").message, "h, m, s, ms, us, ns")
     assert.include(failureOf("after 0.5ns").message, "whole nanoseconds")
     assert.deepStrictEqual(columnsOf(""), [1])

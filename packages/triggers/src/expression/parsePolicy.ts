@@ -266,7 +266,8 @@ class PolicyReader extends WordReader {
     const read = kind === "word" ? triggerWords.get(text) : undefined
     if (read === undefined) {
       if (kind !== "word") throw this.misread(`a trigger or "("`)
-      throw new Misread(at, unknownName("trigger", text, [...triggerWords.keys()]))
+      if (text === "calm") throw this.misread(`a trigger before it, as in "listener & calm 20ms"`)
+      throw new Misread(at, unknownName("trigger", text, [...triggerWords.keys(), ...this.wordsHere()]))
     }
     this.take()
     const make = read(this)

@@ -31,7 +31,8 @@ export const units: ReadonlyArray<readonly [name: string, nanos: bigint]> = [
   ["ns", 1n]
 ]
 
-const unitNames = units.map(([name]) => name).join(", ")
+/** As messages list them. */
+export const unitNames = units.map(([name]) => name).join(", ")
 
 /** A duration in the largest unit that divides it. */
 export const printDuration = (nanos: number): string => {
