@@ -102,8 +102,8 @@ const ours = await measured(
     yield* machine.run({ kinds: ["ListenerBound"] })
     yield* machine.run({ kinds: ["ListenerBound"] })
     yield* machine.ports.allow({ allow: [{ addresses: "127.0.0.1", ports: [serverPort] }] })
-    const port = yield* machine.ports.publish({ guestPort: 8080 })
-    const echo = yield* machine.ports.publish({ guestPort: 7 })
+    const port = yield* machine.ports.publish({ port: 8080 })
+    const echo = yield* machine.ports.publish({ port: 7 })
     const running = yield* Effect.forkChild(machine.run({ pace: "realTime" }))
     const [bulk, small, rate, trip] = yield* Effect.promise(async () =>
       measure(asked(port.hostPort, await echoed(echo.hostPort)), { warmUps: 1 })
@@ -129,8 +129,8 @@ const freePort = () =>
 const [pagePort, echoPort] = [await freePort(), await freePort()]
 const { kernelPath } = guest
 const forward = [
-  { hostPort: pagePort, guestPort: 8080 },
-  { hostPort: echoPort, guestPort: 7 }
+  { hostPort: pagePort, port: 8080 },
+  { hostPort: echoPort, port: 7 }
 ]
 const qemu = await Qemu.start({ kernelPath, initramfsPath, commandLine, memoryMib, directory, forward })
 await qemu.next("ListenerBound")
@@ -166,7 +166,7 @@ const answered = () =>
   restored(({ machine }) =>
     Effect.scoped(
       Effect.gen(function* () {
-        const port = yield* machine.ports.publish({ guestPort: 8080 })
+        const port = yield* machine.ports.publish({ port: 8080 })
         yield* machine.live({})
         yield* Effect.promise(() => fetched(web(port.hostPort)))
       })
@@ -180,9 +180,9 @@ server.close()
 const clonePool = { snapshot, ready: callers, maximum: 2 * callers }
 const [perClone, byOne] = await measured(
   Effect.gen(function* () {
-    const clones = yield* serve({ pool: clonePool, guestPort: 8080, per: "request" })
+    const clones = yield* serve({ pool: clonePool, port: 8080, per: "request" })
     const { machine } = yield* Gate.restore(snapshot)
-    const port = yield* machine.ports.publish({ guestPort: 8080 })
+    const port = yield* machine.ports.publish({ port: 8080 })
     yield* machine.live({})
     const from = ({ hostPort }: { readonly hostPort: number }) => milliseconds(() => atOnce(hostPort, clonesAsked))
     return yield* Effect.promise(() => measure([() => from(clones), () => from(port)], { warmUps: 1 }))

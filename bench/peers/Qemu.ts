@@ -19,7 +19,7 @@ export interface QemuSpec {
   /** Name of a state on the disk to begin with. */
   readonly loadState?: string
   /** A network in user space, with ports of the host's loopback that lead to the guest's. */
-  readonly forward?: ReadonlyArray<{ readonly hostPort: number; readonly guestPort: number }>
+  readonly forward?: ReadonlyArray<{ readonly hostPort: number; readonly port: number }>
 }
 
 /** Frames that never come from a peer whose agent works: waiting for anything else would not end. */
@@ -79,7 +79,7 @@ export class Qemu {
     const disk = spec.diskPath === undefined ? [] : ["-drive", `if=none,format=qcow2,file=${spec.diskPath}`]
     const load = spec.loadState === undefined ? [] : ["-loadvm", spec.loadState]
     const { forward } = spec
-    const ports = forward?.map(({ guestPort, hostPort }) => `,hostfwd=tcp:127.0.0.1:${hostPort}-:${guestPort}`)
+    const ports = forward?.map(({ hostPort, port }) => `,hostfwd=tcp:127.0.0.1:${hostPort}-:${port}`)
     const user = ports && `user,id=net${ports.join("")}`
     const network = user === undefined ? [] : ["-netdev", user, "-device", "virtio-net-device,netdev=net"]
     const machine = [

@@ -29,7 +29,7 @@ const captureAt = "listener:8080 & calm 20ms | after 10s"
 const askAClone = Effect.fn("askAClone")(function* () {
   const begun = performance.now()
   const clone = yield* Sandbox.of("web")
-  const { host, hostPort } = yield* clone.ports.publish({ guestPort: 8080 })
+  const { host, hostPort } = yield* clone.ports.publish({ port: 8080 })
   const url = `http://${host}:${hostPort}/`
   const page = yield* Effect.promise(async () => (await fetch(url)).text())
   const millis = performance.now() - begun

@@ -29,7 +29,7 @@ const program = Effect.gen(function* () {
     captureAt: "listener:8080 & calm 20ms",
     name: "counter"
   })
-  const served = yield* serve({ guestPort: 8080, per: "request", pool: yield* poolOf("counter", 2) })
+  const served = yield* serve({ port: 8080, per: "request", pool: yield* poolOf("counter", 2) })
   const url = `http://${served.host}:${served.hostPort}/cgi-bin/count`
   for (let request = 1; request <= 4; request++) {
     const visits = yield* Effect.promise(async () => (await fetch(url)).text())

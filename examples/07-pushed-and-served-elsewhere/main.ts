@@ -26,7 +26,7 @@ const builder = Effect.gen(function* () {
 const server = Effect.fn("server")(function* (pushed: string) {
   const { kept } = yield* pullSnapshot(place, "web")
   say(`pulled: ${kept.digest === pushed ? "the same snapshot" : "another snapshot"}`)
-  const served = yield* serve({ guestPort: 8080, per: "request", pool: yield* poolOf("web", 1) })
+  const served = yield* serve({ port: 8080, per: "request", pool: yield* poolOf("web", 1) })
   const page = yield* Effect.promise(async () => (await fetch(`http://${served.host}:${served.hostPort}/`)).text())
   say(`served: ${/<title>(.*)<\/title>/.exec(page)?.[1]}`)
   yield* served.drain

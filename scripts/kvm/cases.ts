@@ -71,7 +71,7 @@ const answered = (url: string) =>
 
 /** A page of the guest's, through a port of this host's. */
 const served = Effect.fn("served")(function* (machine: Machine) {
-  const { host, hostPort } = yield* machine.ports.publish({ guestPort: 8080 })
+  const { host, hostPort } = yield* machine.ports.publish({ port: 8080 })
   yield* machine.live()
   return yield* answered(`http://${host}:${hostPort}/`)
 }, Effect.scoped)

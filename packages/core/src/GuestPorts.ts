@@ -35,8 +35,8 @@ export interface TrafficLimits {
 
 /** The guest's port to publish, and the address on the host. */
 export interface PublishSpec {
-  /** Port that a program of the guest's listens on, or will. */
-  readonly guestPort: number
+  /** The guest's port, on which one of its programs listens, or will. */
+  readonly port: number
   /** `tcp` if absent. */
   readonly protocol?: TransportProtocol
   /**
@@ -52,7 +52,8 @@ export interface PublishSpec {
 
 /** A port of the host's that leads to one of the guest's. */
 export interface PublishedPort {
-  readonly guestPort: number
+  /** The guest's port. */
+  readonly port: number
   readonly protocol: TransportProtocol
   readonly host: string
   readonly hostPort: number
@@ -118,7 +119,7 @@ export interface EgressPolicy {
  *
  * const serve = Effect.fn(function* (machine: Machine) {
  *   yield* machine.ports.allow({ allow: [{ addresses: "192.0.2.0/24", ports: [443] }] })
- *   const { host, hostPort } = yield* machine.ports.publish({ guestPort: 8080 })
+ *   const { host, hostPort } = yield* machine.ports.publish({ port: 8080 })
  *   console.log(`http://${host}:${hostPort}`)
  *   return yield* machine.run({ pace: "realTime" })
  * }, Effect.scoped)

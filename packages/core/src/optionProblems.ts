@@ -92,6 +92,19 @@ export const formatSchemaIssue = SchemaIssue.makeFormatterStandardSchemaV1({
   leafHook: (issue) => (issue._tag === "UnexpectedKey" ? unexpected(issue) : SchemaIssue.defaultLeafHook(issue))
 })
 
+/** The part of a value that a path leads to. */
+const partAt = (value: unknown, path: ReadonlyArray<string>): unknown =>
+  path.reduce<unknown>(
+    (part, key) => (typeof part === "object" && part !== null ? Reflect.get(part, key) : undefined),
+    value
+  )
+
+/** The words of a schema that has none of its own, as all other messages put it: with what was found. */
+const withFound = (message: string, part: unknown): string => {
+  if (message === "Missing key") return "expected a value, found none"
+  return message.startsWith("Expected ") ? `e${message.slice(1)}, found ${describeValue(part)}` : message
+}
+
 /**
  * Problems that a schema has with it, each with where it is (below `name`, if it has one); names that the schema does not know among
  * them.
@@ -101,7 +114,9 @@ export const formatSchemaIssue = SchemaIssue.makeFormatterStandardSchemaV1({
  * import { schemaProblems } from "@stillpoint/core"
  * import { Schema } from "effect"
  *
- * console.log(schemaProblems("pages", Schema.Struct({ first: Schema.Int }), { first: 1 })) // []
+ * const pages = Schema.Struct({ first: Schema.Int })
+ * console.log(schemaProblems("pages", pages, { first: 1 })) // []
+ * console.log(schemaProblems("pages", pages, { first: 1.5 })) // [ 'pages.first: expected an integer, found 1.5' ]
  * ```
  */
 export const schemaProblems = (
@@ -112,8 +127,10 @@ export const schemaProblems = (
   const decoded = Schema.decodeUnknownResult(schema)(found, { errors: "all", onExcessProperty: "error" })
   if (Result.isSuccess(decoded)) return []
   return formatSchemaIssue(decoded.failure.issue).issues.map(({ message, path = [] }) => {
-    const where = [...(name === null ? [] : [name]), ...path.map(String)].join(".")
-    return where === "" ? message : `${where}: ${message}`
+    const steps = path.map(String)
+    const where = [...(name === null ? [] : [name]), ...steps].join(".")
+    const said = withFound(message, partAt(found, steps))
+    return where === "" ? said : `${where}: ${said}`
   })
 }
 

@@ -46,7 +46,7 @@ const questions: Readonly<
     fc.oneof(rubbish, fc.constant("/nowhere/at/all")),
     nearly({}, ["parent"])
   ],
-  publish: [(machine, spec) => machine.ports.publish(spec), nearly({ guestPort: 80 }, ["host", "hostPort"])],
+  publish: [(machine, spec) => machine.ports.publish(spec), nearly({ port: 80 }, ["host", "hostPort"])],
   allow: [(machine, policy) => machine.ports.allow(policy), nearly({ allow: [] })]
 }
 

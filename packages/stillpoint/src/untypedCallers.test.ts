@@ -127,14 +127,14 @@ const entries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.Ar
   "Sandbox.of": [withKept(Sandbox.of as unknown as Untyped), references],
   "Sandbox.exec": [ofSandbox("exec"), commands],
   "Sandbox.spawn": [ofSandbox("spawn"), commands],
-  "Sandbox.ports.publish": [publishing, nearly({ guestPort: 80 }, ["host", "hostPort"])],
+  "Sandbox.ports.publish": [publishing, nearly({ port: 80 }, ["host", "hostPort"])],
   "Sandbox.fork": [ofSandbox("fork"), fc.oneof(rubbish, fc.constant(1))],
   "Sandbox.snapshot": [ofSandbox("snapshot"), references, nearly({}, ["replace"])],
   "Sandbox.serve": [
     withKept(Sandbox.serve as unknown as Untyped),
     references,
     // None is served: that takes long.
-    nearly({ guestPort: 8080, host: "nowhere" }, ["per", "hostPort", "pool", "maxOpen"])
+    nearly({ port: 8080, host: "nowhere" }, ["per", "hostPort", "pool", "maxOpen"])
   ],
   poolOf: [withKept(poolOf as unknown as Untyped), references, fc.oneof(rubbish, fc.constant(1))],
   exportSnapshot: [
@@ -172,7 +172,7 @@ const promised: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.A
   "Stillpoint.serve": [
     (reference, given) => rejected(() => Stillpoint.serve(reference as never, withHome(given))),
     references,
-    nearly({ guestPort: 8080, home }, ["pool", "per", "signal", "onServed"])
+    nearly({ port: 8080, home }, ["pool", "per", "signal", "onServed"])
   ],
   "Stillpoint.snapshots.list": [(given) => rejected(() => Stillpoint.snapshots.list(withHome(given))), ofStore],
   "Stillpoint.snapshots.get": [

@@ -41,7 +41,7 @@ export const mistakes: ReadonlyArray<readonly [status: number, says: RegExp, ...
     "--at",
     "./none.ts"
   ],
-  [2, /--publish: expected \[ADDRESS:\]PORT:GUESTPORT\[\/udp\], .*, found 80/, "up", "kit:httpd", "--publish", "80"],
+  [2, /--publish: expected \[ADDRESS:\]HOSTPORT:PORT\[\/udp\], .*, found 80/, "up", "kit:httpd", "--publish", "80"],
   [2, /--publish: expected .* at most 65535, found 99999:80/, "serve", "web", "--publish", "99999:80"],
   [2, /--publish: expected .*, found 0:0/, "serve", "web", "--publish", "0:0"],
   [

@@ -44,7 +44,7 @@ describe("a sandbox", () => {
     assert.strictEqual(read, "through it\n")
     assert.deepStrictEqual(await command.exit(), { code: 0, signal: null })
     await sandbox.files.write("/www/page", "a page\n")
-    const { host, hostPort } = await sandbox.ports.publish({ guestPort: 8080 })
+    const { host, hostPort } = await sandbox.ports.publish({ port: 8080 })
     assert.strictEqual(await (await fetch(`http://${host}:${hostPort}/page`)).text(), "a page\n")
 
     // As it stands now, under a name; and others in its state, each somebody else.
@@ -106,7 +106,7 @@ describe("a sandbox", () => {
       () => sandbox.pause({ signal: gone }),
       () => sandbox.resume({ signal: gone }),
       () => Stillpoint.of("web", { home, signal: gone }),
-      () => Stillpoint.serve("web", { home, guestPort: 8080, signal: gone }),
+      () => Stillpoint.serve("web", { home, port: 8080, signal: gone }),
       () => Stillpoint.snapshots.list({ home, signal: gone })
     ]
     for (const one of ended) {
@@ -122,7 +122,7 @@ describe("a sandbox", () => {
     assert.isTrue(directory.startsWith(home))
     const told: Array<string> = []
     {
-      const serving = { guestPort: 8080, per: "request", pool: { ready: 1 }, home } as const
+      const serving = { port: 8080, per: "request", pool: { ready: 1 }, home } as const
       const onServed = ({ how }: Served): void => void told.push(how._tag)
       await using served = await Stillpoint.serve("web:with-a-page", { ...serving, onServed })
       assert.strictEqual(await (await fetch(`http://${served.host}:${served.hostPort}/page`)).text(), "a page\n")

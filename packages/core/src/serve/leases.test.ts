@@ -12,7 +12,7 @@ const poolOf = (maximum: number, delays: ReadonlyArray<number>) => {
   const counted = { open: 0, most: 0, made: 0 }
   const places = Semaphore.makeUnsafe(maximum)
   const machine = {
-    ports: { publish: () => Effect.succeed({ guestPort: 80, host: "127.0.0.1", hostPort: 1 }) },
+    ports: { publish: () => Effect.succeed({ port: 80, host: "127.0.0.1", hostPort: 1 }) },
     live: () => Effect.succeed({ state: Effect.succeed({ status: "asleep" }), ended: Effect.never })
   }
   const acquire = Effect.uninterruptibleMask((restore) =>

@@ -58,7 +58,7 @@ export const makeLeases = (pool: ClonePool, guestPort: number, most: number): Le
       const scope = yield* Scope.make()
       const made = Effect.gen(function* () {
         const clone = yield* pool.acquire
-        const port = yield* clone.machine.ports.publish({ guestPort })
+        const port = yield* clone.machine.ports.publish({ port: guestPort })
         const live = yield* clone.machine.live()
         return { clone, live, port, scope, served: 0 } satisfies Lease
       })

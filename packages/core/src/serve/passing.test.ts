@@ -37,7 +37,7 @@ describe("an answer of a guest's", () => {
         const hostPort = yield* guestPort
         const how = yield* Deferred.make<ServedHow>()
         const said = yield* Deferred.make<void>()
-        const port = { guestPort: 80, protocol: "tcp" as const, host: "127.0.0.1", hostPort }
+        const port = { port: 80, protocol: "tcp" as const, host: "127.0.0.1", hostPort }
         const server = createHttpServer((asked, response) => {
           // Of the clone's answer, not of the client, and so of no use here.
           const ages = 300_000

@@ -25,7 +25,7 @@ const portsOf = (guest: Guest): GuestPorts & { open: number } => {
   const ports = {
     ...noGuestPorts,
     open: 0,
-    publish: ({ guestPort }: { readonly guestPort: number }) =>
+    publish: ({ port }: { readonly port: number }) =>
       Effect.acquireRelease(
         Effect.callback<Server>((resume) => {
           const number = which++
@@ -43,7 +43,7 @@ const portsOf = (guest: Guest): GuestPorts & { open: number } => {
           })
       ).pipe(
         Effect.map((server) => ({
-          guestPort,
+          port,
           protocol: "tcp" as const,
           host: "127.0.0.1",
           hostPort: (server.address() as AddressInfo).port
@@ -69,7 +69,7 @@ const published = Effect.orDie(
 const serving = (options: Options = {}) =>
   Effect.andThen(
     published,
-    serve({ guestPort: 80, ...options, pool: { snapshot, ready: 1, acquireTimeout: "5 minutes", ...options.pool } })
+    serve({ port: 80, ...options, pool: { snapshot, ready: 1, acquireTimeout: "5 minutes", ...options.pool } })
   )
 
 /** The bytes that a client of the host's got, and the end of its connection. */
@@ -356,7 +356,7 @@ describe("served clones", () => {
         // The next one is not let go: it stands open until it is reset.
         go = yield* Deferred.make<void>()
         const again = yield* Scope.make()
-        const other = yield* Scope.provide(serve({ pool: { snapshot, ready: 1 }, guestPort: 1 }), again)
+        const other = yield* Scope.provide(serve({ pool: { snapshot, ready: 1 }, port: 1 }), again)
         const silent = yield* Effect.forkChild(say(other, ""), { startImmediately: true })
         yield* until(Effect.map(other.stats, ({ open }) => open === 1))
         yield* Scope.close(again, Exit.void)
@@ -397,7 +397,7 @@ describe("served clones", () => {
       }
       assert.strictEqual((yield* refused({}, noGuestPorts)).reason._tag, "MachineFailed")
       const wrong = {
-        guestPort: 0,
+        port: 0,
         hostPort: 65_536,
         host: "localhost",
         per: "byte",
@@ -445,7 +445,7 @@ describe("served clones", () => {
           acquired++ === 0 ? pool.acquire : Effect.andThen(Deferred.await(go), pool.acquire)
         )
         const slow = { ...pool, acquire }
-        const served = yield* serve({ pool: slow, guestPort: 80, per: "request", idleTimeout: "50 millis" })
+        const served = yield* serve({ pool: slow, port: 80, per: "request", idleTimeout: "50 millis" })
         // One that comes too slowly is given up before it waits.
         let times = 0
         const askOnce = Effect.suspend(() => {

@@ -34,7 +34,7 @@ export interface ServeOptions {
   /** An existing pool of clones, or the options of one to make; a pool made here ends with the scope. */
   readonly pool: ClonePool | ClonePoolOptions
   /** TCP port in the guest that connections lead to. */
-  readonly guestPort: number
+  readonly port: number
   /** Whether each TCP connection (the default, with any protocol) or each HTTP/1.1 request gets its own clone. */
   readonly per?: "connection" | "request"
   /** Host address to listen on; `127.0.0.1` if absent. */
@@ -95,7 +95,7 @@ export interface ServedClones {
 
 const optionNames = {
   pool: true,
-  guestPort: true,
+  port: true,
   per: true,
   host: true,
   hostPort: true,
@@ -126,7 +126,7 @@ const serveProblems = (options: ServeOptions): ReadonlyArray<string> => {
   return [
     ...unknownProblems("serve", options, optionNames),
     ...poolOptionProblems(options.pool),
-    ...portProblems("serve.guestPort", options.guestPort, 1, "required"),
+    ...portProblems("serve.port", options.port, 1, "required"),
     ...portProblems("serve.hostPort", options.hostPort, 0),
     ...hostProblems(options.host),
     ...kindProblems(
@@ -215,7 +215,7 @@ const isNoFailure = ({ _tag }: ServedHow): boolean => _tag === "Ended" || _tag =
  * import { Effect } from "effect"
  *
  * export const program = Effect.scoped(Effect.gen(function*() {
- *   const { host, hostPort } = yield* serve({ pool: { snapshot: "snapshots/web", ready: 8 }, guestPort: 8080, per: "request" })
+ *   const { host, hostPort } = yield* serve({ pool: { snapshot: "snapshots/web", ready: 8 }, port: 8080, per: "request" })
  *   console.log(`http://${host}:${hostPort}`)
  *   return yield* Effect.never
  * }))
@@ -227,7 +227,7 @@ export const serve = Effect.fn("serve")(function* (options: ServeOptions) {
     return yield* refuse({ _tag: "OptionsInvalid", problems: [problem, ...problems] })
   }
   const pool = isPool(options.pool) ? options.pool : yield* makeClonePool(options.pool)
-  const leases = makeLeases(pool, options.guestPort, options.servesPerClone ?? 1)
+  const leases = makeLeases(pool, options.port, options.servesPerClone ?? 1)
   yield* Effect.addFinalizer(() => leases.close)
   yield* Effect.catchTag(leases.ready, "MachineError", ({ reason }) => refuse({ _tag: "MachineFailed", cause: reason }))
   // Node's timers take no more.

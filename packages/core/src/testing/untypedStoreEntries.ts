@@ -55,7 +55,7 @@ export const storeEntries: Readonly<Record<string, readonly [Untyped, ...Readonl
   prefetch: [opened, fc.oneof(rubbish, fc.constant("right"), paths)],
   serve: [
     serve as unknown as Untyped,
-    nearly({ pool: { snapshot: "/s/good", ready: 1 }, guestPort: 80 }, [
+    nearly({ pool: { snapshot: "/s/good", ready: 1 }, port: 80 }, [
       "host",
       "hostPort",
       "per",
@@ -65,7 +65,7 @@ export const storeEntries: Readonly<Record<string, readonly [Untyped, ...Readonl
       "onServed"
     ])
   ],
-  "serve of a pool": [(pool) => (serve as unknown as Untyped)({ pool, guestPort: 80 }), pools],
+  "serve of a pool": [(pool) => (serve as unknown as Untyped)({ pool, port: 80 }), pools],
   "SnapshotStore.layerKeyed": [
     (keys) => Effect.provide(SnapshotStore, SnapshotStore.layerKeyed(keys as never)) as Called,
     nearly({}, ["signingKey", "requiredKeys"])

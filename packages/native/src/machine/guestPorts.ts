@@ -10,13 +10,20 @@ import {
   type MachineFailureReason,
   type PublishedPort,
   type PublishSpec,
+  schemaProblems,
   type TrafficLimits
 } from "@stillpoint/core"
 import { Effect, Schema } from "effect"
 import type * as Addon from "../binding/Addon.ts"
 import { reasonOf } from "./reasonOf.ts"
 
-const port = (minimum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum: 65_535 }))
+const lastPort = 65_535
+const port = (first: number) =>
+  Schema.Number.check(
+    Schema.makeFilter((found: number) => Number.isInteger(found) && found >= first && found <= lastPort, {
+      expected: `${first} to ${lastPort}`
+    })
+  )
 
 const protocol = Schema.optionalKey(Schema.Literals(["tcp", "udp"]))
 
@@ -28,7 +35,7 @@ const limits = Schema.optionalKey(
 )
 
 const publishSpec = Schema.Struct({
-  guestPort: port(1),
+  port: port(1),
   protocol,
   host: Schema.optionalKey(Schema.String),
   hostPort: Schema.optionalKey(port(0)),
@@ -58,12 +65,15 @@ const egressPolicy = Schema.Struct({
   limits
 })
 
-const options = { errors: "all", onExcessProperty: "error" } as const
-const decodePublish = Schema.decodeUnknownEffect(publishSpec, options)
-const decodeEgress = Schema.decodeUnknownEffect(egressPolicy, options)
-
-const invalid = (what: string) => (problem: { readonly message: string }) =>
-  new MachineError({ reason: { _tag: "NetworkInvalid", message: `${what}: ${problem.message}` } })
+/** What a caller without types may have given, refused with all its problems at once. */
+const checked = <A>(schema: Schema.Codec<A, unknown>, found: unknown): Effect.Effect<A, MachineError> =>
+  Effect.mapError(
+    Schema.decodeUnknownEffect(schema)(found, { errors: "all", onExcessProperty: "error" }),
+    () =>
+      new MachineError({
+        reason: { _tag: "NetworkInvalid", message: schemaProblems(null, schema, found).join("; ") }
+      })
+  )
 
 const limitsOf = (limits: TrafficLimits | undefined) => ({
   connections: limits?.connections ?? null,
@@ -83,22 +93,17 @@ const told = <A>(operation: () => Addon.Failure | A): Effect.Effect<A, MachineEr
 /** The ports of one machine. */
 export const guestPorts = (native: Addon.NativeMachine): GuestPorts => ({
   publish: Effect.fn("NativeMachine.publish")(function* (spec: PublishSpec) {
-    const {
-      guestPort,
-      protocol = "tcp",
-      host = "127.0.0.1",
-      hostPort = 0,
-      limits
-    } = yield* Effect.mapError(decodePublish(spec), invalid("port"))
+    const asked = yield* checked(publishSpec, spec)
+    const { port, protocol = "tcp", host = "127.0.0.1", hostPort = 0, limits } = asked
     const published = yield* Effect.acquireRelease(
-      told(() => native.publish(protocol, guestPort, host, hostPort, limitsOf(limits))),
+      told(() => native.publish(protocol, port, host, hostPort, limitsOf(limits))),
       ({ id }) => Effect.sync(() => native.unpublish(id))
     )
-    return { guestPort, protocol, host: published.host, hostPort: published.hostPort } satisfies PublishedPort
+    return { port, protocol, host: published.host, hostPort: published.hostPort } satisfies PublishedPort
   }),
   connections: told(() => native.connections()),
   allow: Effect.fn("NativeMachine.allow")(function* (policy: EgressPolicy) {
-    const { allow, names, limits } = yield* Effect.mapError(decodeEgress(policy), invalid("egress"))
+    const { allow, names, limits } = yield* checked(egressPolicy, policy)
     const rules = allow.map((rule) => ({
       addresses: rule.addresses ?? null,
       host: rule.host ?? null,

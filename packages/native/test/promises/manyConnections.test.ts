@@ -44,7 +44,7 @@ const living = Effect.gen(function* () {
   const machine = yield* listening
   const page = yield* inGuest(machine, "cat", "/www/index.html")
   const digest = (yield* inGuest(machine, "sha256sum", "/www/big")).split(" ")[0]
-  const port = yield* machine.ports.publish({ guestPort: 8080 })
+  const port = yield* machine.ports.publish({ port: 8080 })
   return { machine, page, digest, port }
 })
 
@@ -110,7 +110,7 @@ describe("clients of a published port", () => {
           yield* machine.live()
           // A server that takes connections and reads nothing: it stands stopped.
           const stopped = yield* machine.spawn({ argv: ["nc", "-l", "-p", "9", "-e", "sleep", "1000000"] })
-          const other = yield* machine.ports.publish({ guestPort: 9 })
+          const other = yield* machine.ports.publish({ port: 9 })
           while (!(yield* inGuest(machine, "cat", "/proc/net/tcp", "/proc/net/tcp6")).includes(":0009 ")) {
             yield* Effect.yieldNow
           }

@@ -93,7 +93,7 @@ describe.skipIf(!hasCompiler)(
       it.effect("datagrams-go-through-a-published-port-and-come-back", () =>
         Effect.gen(function* () {
           const machine = yield* guest
-          const port = yield* machine.ports.publish({ guestPort: 5353, protocol: "udp" })
+          const port = yield* machine.ports.publish({ port: 5353, protocol: "udp" })
           assert.strictEqual(port.protocol, "udp")
           const client = yield* Effect.acquireRelease(
             Effect.sync(() => createSocket("udp4")),

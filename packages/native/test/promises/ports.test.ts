@@ -19,7 +19,7 @@ describe("ports", { timeout: 300_000 }, () => {
     it.effect("a-program-of-the-host-gets-what-the-guest-serves-byte-by-byte", () =>
       Effect.gen(function* () {
         const machine = yield* listening
-        const port = yield* machine.ports.publish({ guestPort: 8080 })
+        const port = yield* machine.ports.publish({ port: 8080 })
         assert.strictEqual(port.host, "127.0.0.1")
         const page = yield* inGuest(machine, "cat", "/www/index.html")
         const digest = (yield* inGuest(machine, "sha256sum", "/www/big")).split(" ")[0]
@@ -48,7 +48,7 @@ describe("ports", { timeout: 300_000 }, () => {
     it.effect.skipIf(noCurl !== undefined)(`curl-gets-what-the-guest-serves${noCurl ?? ""}`, () =>
       Effect.gen(function* () {
         const machine = yield* listening
-        const port = yield* machine.ports.publish({ guestPort: 8080 })
+        const port = yield* machine.ports.publish({ port: 8080 })
         const page = yield* inGuest(machine, "cat", "/www/index.html")
         const got = yield* whileRunning(machine, hostProgram("curl", "-sS", "--noproxy", "*", url(port)))
         assert.deepStrictEqual({ ...got, stdout: got.stdout.trim() }, { code: 0, stdout: page })
@@ -59,7 +59,7 @@ describe("ports", { timeout: 300_000 }, () => {
       Effect.gen(function* () {
         const machine = yield* listening
         const bytesPerSecond = 8 * 1024 * 1024
-        const port = yield* machine.ports.publish({ guestPort: 8080, limits: { bytesPerSecond, connections: 1 } })
+        const port = yield* machine.ports.publish({ port: 8080, limits: { bytesPerSecond, connections: 1 } })
         const digest = (yield* inGuest(machine, "sha256sum", "/www/big")).split(" ")[0]
         const before = (yield* machine.eventsSoFar()).length
         const ask = fetched(url(port, "/big"))
@@ -73,7 +73,7 @@ describe("ports", { timeout: 300_000 }, () => {
         const taken = (after.at(-1)?.atNanos ?? 0) - begun
         const least = ((2 * 2 * 1024 * 1024) / bytesPerSecond) * 1e9 - 100_000_000
         assert.isAtLeast(taken, least)
-        const wrong = { guestPort: 8080, limits: { bytesPerSecond: 1, connections: 0 } }
+        const wrong = { port: 8080, limits: { bytesPerSecond: 1, connections: 0 } }
         const refused = yield* Effect.flip(Effect.scoped(machine.ports.publish(wrong)))
         assert.deepInclude(refused.reason, { _tag: "NetworkInvalid" })
         assert.match(refused.message, /bytesPerSecond[^]*1024[^]*connections|connections[^]*bytesPerSecond/)
@@ -83,7 +83,7 @@ describe("ports", { timeout: 300_000 }, () => {
     it.effect("a-clone-has-ports-of-its-own-and-connections-of-before-are-reset-in-it", () =>
       Effect.gen(function* () {
         const machine = yield* listening
-        const port = yield* machine.ports.publish({ guestPort: 8080 })
+        const port = yield* machine.ports.publish({ port: 8080 })
         const page = yield* inGuest(machine, "cat", "/www/index.html")
         const count = (of: Machine) =>
           Effect.map(
@@ -103,7 +103,7 @@ describe("ports", { timeout: 300_000 }, () => {
         assert.strictEqual(yield* clone.ports.connections, 0)
         assert.strictEqual(yield* count(clone), 0)
         assert.strictEqual(yield* count(machine), 1)
-        const other = yield* clone.ports.publish({ guestPort: 8080 })
+        const other = yield* clone.ports.publish({ port: 8080 })
         assert.notStrictEqual(other.hostPort, port.hostPort)
         assert.strictEqual((yield* whileRunning(clone, fetched(url(other)))).toString().trim(), page)
         assert.strictEqual((yield* whileRunning(machine, fetched(url(port)))).toString().trim(), page)
@@ -115,7 +115,7 @@ describe("ports", { timeout: 300_000 }, () => {
       Effect.gen(function* () {
         const scope = yield* Scope.make()
         const machine = yield* Effect.provideService(listening, Scope.Scope, scope)
-        const port = yield* Effect.provideService(machine.ports.publish({ guestPort: 8080 }), Scope.Scope, scope)
+        const port = yield* Effect.provideService(machine.ports.publish({ port: 8080 }), Scope.Scope, scope)
         const client = connect(port.hostPort, port.host)
         client.write("GET /big HTTP/1.0\r\n\r\n")
         const begun = Effect.promise(() => new Promise((resolve) => client.once("data", resolve)))
@@ -164,14 +164,22 @@ describe("ports", { timeout: 300_000 }, () => {
               const server = createServer().listen(0, "127.0.0.1", () => resolve(server))
             })
         )
-        assert.strictEqual(
-          yield* refused({ guestPort: 80, hostPort: (taken.address() as AddressInfo).port }),
-          "PortInUse"
-        )
+        assert.strictEqual(yield* refused({ port: 80, hostPort: (taken.address() as AddressInfo).port }), "PortInUse")
         taken.close()
-        assert.strictEqual(yield* refused({ guestPort: 80, host: "192.0.2.1" }), "AddressUnknown")
-        assert.strictEqual(yield* refused({ guestPort: 0, hostPort: -1 }), "NetworkInvalid")
-        assert.strictEqual(yield* refused({ guestPort: 80, host: "localhost" }), "NetworkInvalid")
+        assert.strictEqual(yield* refused({ port: 80, host: "192.0.2.1" }), "AddressUnknown")
+        assert.strictEqual(yield* refused({ port: 0, hostPort: -1 }), "NetworkInvalid")
+        assert.strictEqual(yield* refused({ port: 80, host: "localhost" }), "NetworkInvalid")
+        const wrong = { port: 99_999, hostPort: 1.5, limits: { bytesPerSecond: "1" }, guestPort: 80 } as never
+        const { reason } = yield* Effect.flip(machine.ports.publish(wrong))
+        assert.deepStrictEqual(reason.message.split("; ").toSorted(), [
+          "guestPort: no such option",
+          "hostPort: expected 0 to 65535, found 1.5",
+          "limits.bytesPerSecond: expected number, found 1",
+          "port: expected 1 to 65535, found 99999",
+          "there are port, protocol, host, hostPort, limits"
+        ])
+        const absent = yield* Effect.flip(machine.ports.publish({} as never))
+        assert.strictEqual(absent.reason.message, "port: expected a value, found none")
         const problem = yield* Effect.flip(machine.ports.allow({ allow: [{ addresses: "example.com" }] }))
         assert.strictEqual(problem.reason._tag, "NetworkInvalid")
         const both = { addresses: "1.2.3.4", host: "a.test" }

@@ -82,7 +82,7 @@ describe("serving clones of Linux", () => {
           Effect.scoped(
             Effect.gen(function* () {
               const { all, onServed } = told()
-              const served = yield* serve({ pool: pool(snapshot), guestPort: 8080, per: "request", onServed })
+              const served = yield* serve({ pool: pool(snapshot), port: 8080, per: "request", onServed })
               const answers = []
               for (let round = 0; round < rounds; round++) answers.push((yield* byFetch(url(served))).trim())
               // A client has its answer a moment before that is known here.
@@ -106,7 +106,7 @@ describe("serving clones of Linux", () => {
     it.effect.skipIf(noCurl)(`a-connection-of-curl-has-one-machine-and-another-has-another${noCurl ?? ""}`, () =>
       Effect.scoped(
         Effect.gen(function* () {
-          const served = yield* serve({ pool: pool(yield* captured), guestPort: 8080 })
+          const served = yield* serve({ pool: pool(yield* captured), port: 8080 })
           const curl = hostProgram("curl", "-sS", "--noproxy", "*", url(served))
           const first = yield* curl
           const second = yield* curl
@@ -122,7 +122,7 @@ describe("serving clones of Linux", () => {
         Effect.gen(function* () {
           const served = yield* serve({
             pool: pool(yield* captured, { maximum: 4 }),
-            guestPort: 8080,
+            port: 8080,
             servesPerClone: 5
           })
           const { code, stdout } = yield* hostProgram("ab", "-q", "-s", "300", "-n", "24", "-c", "3", url(served, "/"))
@@ -140,14 +140,14 @@ describe("serving clones of Linux", () => {
         Effect.gen(function* () {
           const snapshot = yield* captured
           const { all, onServed } = told()
-          const nobody = yield* serve({ pool: pool(snapshot), guestPort: 81, per: "request", onServed })
+          const nobody = yield* serve({ pool: pool(snapshot), port: 81, per: "request", onServed })
           assert.strictEqual((yield* Effect.promise(() => fetch(url(nobody)))).status, 502)
           yield* settle(() => all.length === 1)
           assert.strictEqual(all[0]?.how._tag, "GuestReset")
           const clones = yield* makeClonePool(pool(snapshot))
           const given: Array<Machine> = []
           const acquire = Effect.tap(clones.acquire, ({ machine }) => Effect.sync(() => void given.push(machine)))
-          const served = yield* serve({ pool: { ...clones, acquire }, guestPort: 8080, onServed })
+          const served = yield* serve({ pool: { ...clones, acquire }, port: 8080, onServed })
           // A client that says nothing, whose guest is switched off.
           const client = connect(served.hostPort, served.host)
           const closed = new Promise<void>((resolve) =>

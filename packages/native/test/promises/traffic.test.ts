@@ -51,7 +51,7 @@ describe("traffic", () => {
       Effect.gen(function* () {
         const machine = yield* listeningWith({ dirtySampleNanos: sampleNanos })
         const page = yield* inGuest(machine, "cat", "/www/index.html")
-        const port = yield* machine.ports.publish({ guestPort: 8080 })
+        const port = yield* machine.ports.publish({ port: 8080 })
         const policy = onRequestServed(3, { port: 8080 })
         const answered: Array<string> = []
         const client = yield* Effect.forkChild(
@@ -96,7 +96,7 @@ describe("traffic", () => {
     it.effect("a-quiesce-waits-for-an-open-connection-to-close-and-the-recording-decides-the-same", () =>
       Effect.gen(function* () {
         const machine = yield* listeningWith({})
-        const port = yield* machine.ports.publish({ guestPort: 8080 })
+        const port = yield* machine.ports.publish({ port: 8080 })
         const calmNanos = 5_000_000
         const waiting = (activity: QuiesceOptions["activity"] & {}) =>
           quiesce(onConnection({ port: 8080 }), { calmFor: "5 millis", deadline: "none", agent: "none", activity })

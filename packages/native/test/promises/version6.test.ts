@@ -89,7 +89,7 @@ describe.skipIf(!hasLoopback)(`version 6${skipped}`, { timeout: 300_000 }, () =>
         // One that may change its network's settings, for the end.
         const machine = yield* listeningWith({ privileged: true })
         const page = yield* inGuest(machine, "cat", "/www/index.html")
-        const port = yield* machine.ports.publish({ guestPort: 8080, host: "::1" })
+        const port = yield* machine.ports.publish({ port: 8080, host: "::1" })
         assert.strictEqual(port.host, "::1")
         assert.strictEqual((yield* whileRunning(machine, fetched(url(port)))).toString().trim(), page)
 
@@ -101,7 +101,7 @@ describe.skipIf(!hasLoopback)(`version 6${skipped}`, { timeout: 300_000 }, () =>
           event._tag === "ListenerBound" ? [`${event.protocol} ${event.address} ${event.port}`] : []
         )
         assert.deepStrictEqual(bound, ["tcp :: 8080"])
-        const alone = yield* machine.ports.publish({ guestPort: 8081 })
+        const alone = yield* machine.ports.publish({ port: 8081 })
         assert.strictEqual((yield* whileRunning(machine, fetched(url(alone)))).toString().trim(), page)
         const peers = (yield* machine.eventsSoFar()).flatMap((event) =>
           event._tag === "ConnectionOpened" ? [`${event.guestPort} ${event.peerAddress}`] : []
@@ -118,7 +118,7 @@ describe.skipIf(!hasLoopback)(`version 6${skipped}`, { timeout: 300_000 }, () =>
         )
         const clone = yield* machine.fork
         assert.deepStrictEqual([yield* open(clone), yield* open(machine)], [0, 1])
-        const own = yield* clone.ports.publish({ guestPort: 8081, host: "::1" })
+        const own = yield* clone.ports.publish({ port: 8081, host: "::1" })
         assert.strictEqual((yield* whileRunning(clone, fetched(url(own)))).toString().trim(), page)
         client.destroy()
 

@@ -4,7 +4,7 @@ import { readPublish } from "./publishing.ts"
 
 it.effect("an address of either version is read with its ports", () =>
   Effect.gen(function* () {
-    const at = { guestPort: 80, hostPort: 0, protocol: "tcp" } as const
+    const at = { port: 80, hostPort: 0, protocol: "tcp" } as const
     assert.deepStrictEqual(yield* readPublish("0:80"), at)
     assert.deepStrictEqual(yield* readPublish("127.0.0.1:0:80"), { ...at, host: "127.0.0.1" })
     assert.deepStrictEqual(yield* readPublish("[::1]:0:80/udp"), { ...at, host: "::1", protocol: "udp" })

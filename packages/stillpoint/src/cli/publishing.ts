@@ -14,7 +14,9 @@ const published = /^(?:(?:\[([^\]%]+)\]|([^:]+)):)?(\d{1,5}):(\d{1,5})(?:\/(tcp|
 const lastPort = 65_535
 
 export const publish = Flag.String("publish").pipe(
-  Flag.withDescription("[ADDRESS:]PORT:GUESTPORT[/udp], an IPv6 address in brackets; port 0 picks a free one")
+  Flag.withDescription(
+    "[ADDRESS:]HOSTPORT:PORT[/udp]: the host's port (0: any free one) and the guest's; an IPv6 address in brackets"
+  )
 )
 export const perRequest = Flag.Boolean("clone-per-request").pipe(
   Flag.withDescription("Answer each HTTP/1.1 request with a fresh clone"),
@@ -27,16 +29,16 @@ export const perConnection = Flag.Boolean("clone-per-connection").pipe(
 
 /** Parses a value of `--publish`. */
 export const readPublish = Effect.fnUntraced(function* (publish: string) {
-  const [, version6, version4, hostPort, guestPort, protocol] = published.exec(publish) ?? []
+  const [, version6, version4, hostPort, port, protocol] = published.exec(publish) ?? []
   const host = version6 ?? version4
   const isAddress = (version6 === undefined || isIPv6(version6)) && (version4 === undefined || isIPv4(version4))
   const isPort = (text: string | undefined, least: number): text is string =>
     text !== undefined && Number(text) >= least && Number(text) <= lastPort
-  if (!isPort(hostPort, 0) || !isPort(guestPort, 1) || !isAddress) {
-    const expected = `[ADDRESS:]PORT:GUESTPORT[/udp], an IPv4 address or [IPv6 address], and ports of at most ${lastPort}`
+  if (!isPort(hostPort, 0) || !isPort(port, 1) || !isAddress) {
+    const expected = `[ADDRESS:]HOSTPORT:PORT[/udp], an IPv4 address or [IPv6 address], and ports of at most ${lastPort}`
     return yield* new ArgumentInvalid({ argument: "--publish", expected, found: publish })
   }
-  const where = { guestPort: Number(guestPort), hostPort: Number(hostPort), ...(host === undefined ? {} : { host }) }
+  const where = { port: Number(port), hostPort: Number(hostPort), ...(host === undefined ? {} : { host }) }
   return { ...where, protocol: protocol === "udp" ? ("udp" as const) : ("tcp" as const) }
 })
 
@@ -70,7 +72,7 @@ export const publishClones = Effect.fnUntraced(function* (
       : yield* Sandbox.serve(reference, { ...at, per })
   const leads = per === null ? "leads to a clone" : `gives each ${per} a clone`
   const scheme = protocol === "udp" ? "udp" : "http"
-  yield* answer(how.json, { host: port.host, hostPort: port.hostPort, guestPort: where.guestPort, protocol, per }, [
+  yield* answer(how.json, { host: port.host, hostPort: port.hostPort, port: where.port, protocol, per }, [
     `${scheme}://${isIPv6(port.host) ? `[${port.host}]` : port.host}:${port.hostPort} ${leads} of ${name}`
   ])
   return yield* Effect.never

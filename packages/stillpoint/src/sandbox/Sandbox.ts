@@ -133,7 +133,7 @@ export class Sandbox {
    * import { Sandbox, Stillpoint } from "stillpoint"
    *
    * const program = Effect.gen(function* () {
-   *   const { host, hostPort } = yield* Sandbox.serve("web", { guestPort: 8080, per: "request", pool: { ready: 8 } })
+   *   const { host, hostPort } = yield* Sandbox.serve("web", { port: 8080, per: "request", pool: { ready: 8 } })
    *   console.log(`http://${host}:${hostPort}`)
    *   return yield* Effect.never
    * })

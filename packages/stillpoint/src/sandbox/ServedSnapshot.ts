@@ -49,7 +49,7 @@ export class ServedSnapshot implements AsyncDisposable {
    * const home = mkdtempSync("/tmp/stillpoint-served-")
    * {
    *   await using sandbox = await Stillpoint.create({ image: "kit:httpd", captureAt: "listener:8080 & calm 20ms", name: "web", home })
-   *   await using served = await Stillpoint.serve("web", { guestPort: 8080, per: "request", pool: { ready: 1 }, home })
+   *   await using served = await Stillpoint.serve("web", { port: 8080, per: "request", pool: { ready: 1 }, home })
    *   console.log((await fetch(`http://${served.host}:${served.hostPort}/`)).status) // 200
    *   console.log((await Stillpoint.snapshots.list({ home })).flatMap(({ names }) => names).includes("web")) // true
    * }
@@ -57,7 +57,7 @@ export class ServedSnapshot implements AsyncDisposable {
    * ```
    */
   static async of(this: void, reference: string, given: ServedOptions): Promise<ServedSnapshot> {
-    await Effect.runPromise(refused("Stillpoint.serve", objectProblems(given, "{ guestPort: 8080 }")))
+    await Effect.runPromise(refused("Stillpoint.serve", objectProblems(given, "{ port: 8080 }")))
     const { home, images, keys, onServed, signal, ...options } = { ...given }
     const services = servicesOf({ home, images, keys })
     await Effect.runPromise(refused("Stillpoint.serve", [...signalProblems(signal), ...servicesProblems(services)]))

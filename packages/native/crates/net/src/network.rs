@@ -108,7 +108,7 @@ impl Network {
         address: impl Into<SocketAddr>,
     ) -> Result<Published, NetworkError> {
         if port == 0 {
-            let problems = vec!["guestPort: expected 1 to 65535, found 0".to_owned()];
+            let problems = vec!["port: expected 1 to 65535, found 0".to_owned()];
             return Err(NetworkError::Invalid { problems });
         }
         let address = address.into();
@@ -154,7 +154,7 @@ impl Network {
             .map_err(|problem| problems.push(format!("protocol: {problem}")));
         let guest = u16::try_from(guest_port).ok().filter(|port| *port != 0);
         if guest.is_none() {
-            problems.push(format!("guestPort: expected 1 to 65535, found {guest_port}"));
+            problems.push(format!("port: expected 1 to 65535, found {guest_port}"));
         }
         let port = u16::try_from(host_port).ok();
         if port.is_none() {

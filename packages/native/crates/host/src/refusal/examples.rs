@@ -227,7 +227,7 @@ fn network() -> Vec<NetworkError> {
     let address = || text("127.0.0.1:80");
     one_of_each!(NetworkError {
         NetworkError::InterfaceMissing => NetworkError::InterfaceMissing,
-        NetworkError::Invalid { .. } => NetworkError::Invalid { problems: vec![text("guestPort: expected 1 to 65535, found 0")] },
+        NetworkError::Invalid { .. } => NetworkError::Invalid { problems: vec![text("port: expected 1 to 65535, found 0")] },
         NetworkError::PortInUse { .. } => NetworkError::PortInUse { address: address() },
         NetworkError::PortPrivileged { .. } => NetworkError::PortPrivileged { address: address() },
         NetworkError::AddressUnknown { .. } => NetworkError::AddressUnknown { address: address() },
