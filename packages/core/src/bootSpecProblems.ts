@@ -91,7 +91,7 @@ const disksProblems = (name: string, disks: unknown): ReadonlyArray<string> => {
  * ```ts
  * import { bootSpecProblems } from "@stillpoint/core"
  *
- * console.log(bootSpecProblems("boot", { kernelPath: "/kernel", memoryMib: 0 })) // [ 'boot.memoryMib: Expected a value between 1 and 16384' ]
+ * console.log(bootSpecProblems("boot", { kernelPath: "/kernel", memoryMib: 0 })) // [ 'boot.memoryMib: expected a value between 1 and 16384, found 0' ]
  * ```
  */
 export const bootSpecProblems = (name: string, spec: unknown): ReadonlyArray<string> => {

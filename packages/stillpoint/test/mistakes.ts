@@ -8,7 +8,7 @@
 export const mistakes: ReadonlyArray<readonly [status: number, says: RegExp, ...args: ReadonlyArray<string>]> = [
   [
     2,
-    /^stillpoint: policy: expected JSON, as it begins with a brace; Unexpected end of JSON/,
+    /^stillpoint: policy, column 12: expected a value: .*, found the end\n {2}\{"trigger":\n {13}\^$/m,
     "replay",
     "web",
     "--at",
@@ -65,7 +65,7 @@ export const mistakes: ReadonlyArray<readonly [status: number, says: RegExp, ...
     "--clone-per-connection"
   ],
   [2, /--publish: expected .*, found 0:53\/sctp/, "serve", "web", "--publish", "0:53/sctp"],
-  [2, /Expected a value between 1 and 16384/, "bake", "kit:httpd", "--memory", "99999"],
+  [2, /expected a value between 1 and 16384, found 99999/, "bake", "kit:httpd", "--memory", "99999"],
   [2, /expected SNAPSHOT:\/PATH on one side/, "cp", "./one", "./other"],
   [2, /--name: expected a name for the new snapshot/, "cp", "./one", "web:/one"],
   [

@@ -1,101 +1,111 @@
 /**
- * Where a part of a JSON text stands.
+ * Where something stands in a JSON text, as an offset from 0.
  *
  * @module
  */
+import { findNodeAtLocation, parseTree, printParseErrorCode, visit } from "jsonc-parser"
 
-const isSpace = (character: string | undefined): boolean => character !== undefined && " \t\r\n".includes(character)
+/** A place in a text, and what is wrong there. */
+export interface JsonProblem {
+  readonly at: number
+  readonly message: string
+}
 
-/** Reads valid JSON from an offset on. */
-class JsonReader {
-  readonly text: string
-  at: number
+const value = 'a value: a text in double quotes, a number, true, false, null, "[" or "{"'
 
-  constructor(text: string) {
-    this.text = text
-    this.at = 0
-    this.space()
-  }
+/** What stands in valid JSON in the place of an error, by its name. */
+const expectedBy: Readonly<Record<string, string>> = {
+  InvalidSymbol: value,
+  ValueExpected: value,
+  PropertyNameExpected: "a name in double quotes",
+  ColonExpected: '":"',
+  CommaExpected: '"," or the closing bracket',
+  CloseBraceExpected: '"}"',
+  CloseBracketExpected: '"]"',
+  EndOfFileExpected: "the end",
+  InvalidCommentToken: "JSON, which has no comments",
+  UnexpectedEndOfComment: "JSON, which has no comments",
+  InvalidNumberFormat: "a number such as 1.5 or 1e3",
+  UnexpectedEndOfNumber: "a number such as 1.5 or 1e3",
+  UnexpectedEndOfString: "a text that is closed by a quotation mark on its line",
+  InvalidUnicode: "four hexadecimal digits after \\u",
+  InvalidEscapeCharacter: 'one of the escapes \\" \\\\ \\/ \\b \\f \\n \\r \\t \\u',
+  InvalidCharacter: "a text without control characters: write \\n, \\t or \\u"
+}
 
-  is(character: string): boolean {
-    return this.text[this.at] === character
-  }
+const mostShown = 40
 
-  space(): void {
-    while (isSpace(this.text[this.at])) this.at += 1
-  }
+/** A piece of the text in a message: in one line, and visible. */
+const shown = (piece: string): string => {
+  if (piece === "") return "the end"
+  const visible = piece.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+  return visible.length > mostShown ? `${visible.slice(0, mostShown)}…` : visible
+}
 
-  /** A sign, and the space behind it. */
-  sign(): void {
-    this.at += 1
-    this.space()
-  }
+/** Maximum levels of brackets; a policy has fewer. */
+const mostLevels = 1000
 
-  string(): string {
-    const from = this.at
-    this.at += 1
-    while (!this.is('"')) this.at += this.is("\\") ? 2 : 1
-    this.at += 1
-    return JSON.parse(this.text.slice(from, this.at)) as string
-  }
-
-  /** The rest of a number or of `true`, `false` and `null`. */
-  private restOfWord(): void {
-    while (/[\w.+-]/.test(this.text[this.at] ?? "")) this.at += 1
-  }
-
-  /** Any value, and the space behind it. */
-  value(): void {
-    let depth = 0
-    do {
-      if (this.is('"')) this.string()
-      else {
-        if (this.is("{") || this.is("[")) depth += 1
-        if (this.is("}") || this.is("]")) depth -= 1
-        this.at += 1
-        if (depth === 0) this.restOfWord()
-      }
-    } while (depth > 0 && this.at < this.text.length)
-    this.space()
-  }
-
-  /** Goes to a member of the object or list that begins here; where the name of a field stands, or a member of a list. */
-  member(step: string | number): number | undefined {
-    const isObject = this.is("{")
-    if (!isObject && !this.is("[")) return undefined
-    this.sign()
-    for (let index = 0; !this.is("}") && !this.is("]") && this.at < this.text.length; index++) {
-      const place = this.at
-      let name: string | number = index
-      if (isObject) {
-        name = this.string()
-        this.space()
-        this.sign()
-      }
-      if (name === step) return place
-      this.value()
-      if (this.is(",")) this.sign()
-    }
-    return undefined
+class Found {
+  readonly problem: JsonProblem
+  constructor(problem: JsonProblem) {
+    this.problem = problem
   }
 }
 
-/**
- * The line and column, from 1, of what a path leads to in a valid JSON text: the name of its field, or the object that should have
- * it.
- */
-export const placeInJson = (
-  text: string,
-  path: ReadonlyArray<string | number>
-): { readonly line: number; readonly column: number } => {
-  const reader = new JsonReader(text)
-  let place = reader.at
-  for (const step of path) {
-    const enclosing = reader.at
-    const found = reader.member(step)
-    place = found ?? enclosing
-    if (found === undefined) break
+/** The first place at which a text is no JSON any more, or repeats a name within one object; `null` if there is none. */
+export const problemInJson = (text: string): JsonProblem | null => {
+  const found = (at: number, message: string): never => {
+    throw new Found({ at, message })
   }
-  const before = text.slice(0, place)
-  return { line: before.split("\n").length, column: place - before.lastIndexOf("\n") }
+  /** For each bracket that is open: the names so far, or `null` for a list. */
+  const open: Array<Set<string> | null> = []
+  const enter = (at: number, names: Set<string> | null): void => {
+    open.push(names)
+    if (open.length > mostLevels) found(at, `expected at most ${mostLevels} levels of brackets, found more`)
+  }
+  const leave = (): void => void open.pop()
+  /** Whether the name of a field belongs at a place. */
+  const isName = (at: number): boolean =>
+    open.at(-1) instanceof Set && ["{", ","].includes(text.slice(0, at).trimEnd().at(-1) ?? "")
+  try {
+    visit(
+      text,
+      {
+        onError: (code, at, length) => {
+          const error = printParseErrorCode(code)
+          const isNameless = isName(at) && ["InvalidSymbol", "ValueExpected"].includes(error)
+          const expected = expectedBy[isNameless ? "PropertyNameExpected" : error] ?? "JSON"
+          found(at, `expected ${expected}, found ${shown(text.slice(at, at + length))}`)
+        },
+        onObjectBegin: (at) => enter(at, new Set()),
+        onObjectProperty: (name, at) => {
+          const names = open.at(-1)
+          if (names?.has(name) === true) {
+            found(at, `expected every name once in an object, found ${shown(JSON.stringify(name))} again`)
+          }
+          names?.add(name)
+        },
+        onObjectEnd: leave,
+        onArrayBegin: (at) => enter(at, null),
+        onArrayEnd: leave
+      },
+      { disallowComments: true, allowTrailingComma: false }
+    )
+  } catch (cause) {
+    if (cause instanceof Found) return cause.problem
+    throw cause
+  }
+  return null
+}
+
+/** Where the part that a path leads to stands in valid JSON: the name of its field, or the object that should have it. */
+export const placeInJson = (text: string, path: ReadonlyArray<string | number>): number => {
+  const root = parseTree(text)
+  if (root === undefined) return 0
+  for (let length = path.length; length > 0; length--) {
+    const node = findNodeAtLocation(root, path.slice(0, length))
+    if (node === undefined) continue
+    return length === path.length && node.parent?.type === "property" ? node.parent.offset : node.offset
+  }
+  return root.offset
 }

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { describeValue, repeatedName } from "@stillpoint/core"
-import { decodePolicy, parsePolicy, Policy, type PolicyProblem } from "@stillpoint/triggers"
+import { describeValue } from "@stillpoint/core"
+import { decodePolicy, parsePolicy, pointedAt, Policy } from "@stillpoint/triggers"
 import { Effect, Result } from "effect"
-import { placeInJson } from "./jsonPlace.ts"
+import { placeInJson, problemInJson } from "./jsonPlace.ts"
 import { MomentInvalid } from "./SandboxError.ts"
 
 /** When to capture: a policy, its JSON as a string, or an expression such as `listener:8080 & calm 20ms | after 10s`. */
@@ -16,11 +16,31 @@ export type Moment = Policy | string
 export const readMoment = (moment: Moment): Effect.Effect<Policy, MomentInvalid> =>
   Effect.suspend(() => Effect.fromResult(readMomentResult(moment)))
 
-/** A problem of a policy's JSON, and where it stands. */
-const problemInWords = (text: string, { message, path }: PolicyProblem): string => {
-  const { column, line } = placeInJson(text, path)
-  const place = text.trimEnd().includes("\n") ? `line ${line}, column ${column}` : `column ${column}`
-  return `policy, ${[place, ...(path.length === 0 ? [] : [path.join(".")])].join(", ")}: ${message}`
+/** A problem at a place of a policy's JSON, and its line with a caret below the place. */
+const problemInWords = (
+  text: string,
+  at: number,
+  message: string,
+  path: ReadonlyArray<string | number> = []
+): string => {
+  const newline = /\r\n|\r|\n/
+  const before = text.slice(0, at).split(newline)
+  const column = (before.at(-1) ?? "").length + 1
+  const lines = text.split(newline)
+  const place = [
+    ...(newline.test(text.trimEnd()) ? [`line ${before.length}`] : []),
+    `column ${column}`,
+    ...(path.length === 0 ? [] : [path.join(".")])
+  ]
+  return `policy, ${place.join(", ")}: ${message}\n${pointedAt(lines[before.length - 1] ?? "", column)}`
+}
+
+const readJson = (text: string): Result.Result<Policy, string> => {
+  const problem = problemInJson(text)
+  if (problem !== null) return Result.fail(problemInWords(text, problem.at, problem.message))
+  return Result.mapError(decodePolicy(JSON.parse(text)), ({ problems }) =>
+    problems.map(({ message, path }) => problemInWords(text, placeInJson(text, path), message, path)).join("\n")
+  )
 }
 
 /** The policy of a moment, at once. */
@@ -31,30 +51,8 @@ export const readMomentResult = (moment: Moment): Result.Result<Policy, MomentIn
     const why = `policy: expected a policy, its JSON as a text, or an expression such as "listener:8080", found ${found}`
     return Result.fail(new MomentInvalid({ found, why }))
   }
-  const invalid = (why: string) => new MomentInvalid({ found: moment, why })
-  if (!moment.trimStart().startsWith("{")) {
-    return Result.mapError(parsePolicy(moment), ({ message }) => invalid(message))
-  }
-  return Result.flatMap(
-    Result.try({
-      try: (): unknown => JSON.parse(moment),
-      catch: (cause) => {
-        const found = cause instanceof Error ? cause.message : String(cause)
-        // All other problems are told with their place.
-        const end = found.includes("end of JSON") ? ` after column ${moment.trimEnd().split("\n").at(-1)?.length}` : ""
-        return invalid(`policy: expected JSON, as it begins with a brace; ${found}${end}`)
-      }
-    }),
-    (json) => {
-      const repeated = repeatedName(moment)
-      if (repeated !== null) {
-        return Result.fail(
-          invalid(`policy: expected every name once, found ${JSON.stringify(repeated)} twice in one object`)
-        )
-      }
-      return Result.mapError(decodePolicy(json), ({ problems }) =>
-        invalid(problems.map((problem) => problemInWords(moment, problem)).join("\n"))
-      )
-    }
-  )
+  const read = moment.trimStart().startsWith("{")
+    ? readJson(moment)
+    : Result.mapError(parsePolicy(moment), ({ message }) => message)
+  return Result.mapError(read, (why) => new MomentInvalid({ found: moment, why }))
 }

@@ -18,8 +18,19 @@ export type SyntaxProblem = typeof SyntaxProblem.Type
 /** Maximum number of characters of a text that a message shows. */
 const mostShown = 200
 
-/** A line with a caret below the column; only the neighbourhood of the column where the text is long. */
-const pointedAt = (text: string, column: number): string => {
+/**
+ * A line of text with a caret below one of its columns, counted from 1; of a long line only the neighbourhood of the column.
+ *
+ * @example
+ * ```ts
+ * import { pointedAt } from "@stillpoint/triggers"
+ *
+ * console.log(pointedAt("listner:80", 1))
+ * //   listner:80
+ * //   ^
+ * ```
+ */
+export const pointedAt = (text: string, column: number): string => {
   // Control characters take one column each.
   // oxlint-disable-next-line no-control-regex
   const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, " ")
