@@ -60,6 +60,7 @@ export { openRegular, readRegularFile, type RegularOptions, type RegularRefusal 
 export { replaceFile } from "./files/replaceFile.ts"
 export { codeOf } from "./files/systemCode.ts"
 export { linkWhole, writeWhole } from "./files/writeWhole.ts"
+export type { CaptureEncryption, EncryptionKey, SnapshotEncryption } from "./encryption.ts"
 export * from "./snapshot/Manifest.ts"
 export { type RestoreOptions, restoreSnapshot } from "./snapshot/restoreSnapshot.ts"
 export * from "./snapshot/Signature.ts"

@@ -1,5 +1,5 @@
 /** A signed delta of a guest with a disk, and what it was taken against, of which any file is changed in any place. */
-import { generateKeyPairSync } from "node:crypto"
+import { generateKeyPairSync, randomBytes } from "node:crypto"
 import {
   closeSync,
   copyFileSync,
@@ -31,10 +31,15 @@ const pageBytes = 4096
 const key = Effect.runSync(
   SigningKey.read(generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }).toString())
 )
-const keyed = Layer.provide(
-  SnapshotStore.layerKeyed({ signingKey: key, requiredKeys: [key.verifying] }),
-  DurableFiles.layer
-)
+const keyed = (encryptionKey?: Uint8Array) =>
+  Layer.provide(
+    SnapshotStore.layerKeyed({
+      signingKey: key,
+      requiredKeys: [key.verifying],
+      ...(encryptionKey === undefined ? {} : { encryptionKey })
+    }),
+    DurableFiles.layer
+  )
 
 /** A file of a snapshot, and where in it there is something. */
 interface Target {
@@ -63,10 +68,10 @@ const taken = Effect.fnUntraced(function* (
 ) {
   const store = yield* SnapshotStore
   const staging = yield* store.stage(target)
-  const captured = yield* machine.capture(
-    staging.directory,
-    parent === undefined ? {} : { parent: parent.manifest.identity }
-  )
+  const captured = yield* machine.capture(staging.directory, {
+    ...staging.kind,
+    ...(parent === undefined ? {} : { parent: parent.manifest.identity })
+  })
   return yield* store.publish(staging, {
     draft: { ...sampleDraft("mutated"), engine: captured.engine, memoryMib: captured.memoryMib },
     captured,
@@ -155,65 +160,74 @@ const changed = (target: Target, { at, by, how, isHeld }: typeof change extends 
 }
 
 describe("a snapshot of which something was changed", () => {
-  it("is-refused-by-name-or-is-the-same-machine", { timeout: longestMillis }, async ({ task }) => {
-    const seen = { refused: 0, stopped: 0, same: 0 }
-    const program = Effect.gen(function* () {
-      const base = yield* folder
-      const image = yield* smallImage([], { Cmd: ["sh", "-c", "dd if=/dev/urandom of=/c/first bs=64k count=4; sync"] })
-      const machine = yield* bootedTo("WorkloadExited", {
-        image,
-        disks: [{ name: "c", path: "/c", access: "scratch", sizeBytes: 16 << 20 }]
-      })
-      const full = yield* taken(machine, join(base, "full"))
-      yield* say(machine, "sh", "-c", "dd if=/dev/urandom of=/c/second bs=64k count=2; sync")
-      const delta = yield* taken(machine, join(base, "delta"), full)
-      const expected = yield* machine.digest
-      const store = yield* SnapshotStore
-      const outcome = Effect.gen(function* () {
-        const opened = yield* Effect.result(store.open(delta.directory))
-        if (Result.isFailure(opened)) return { how: "refused" as const, error: opened.failure }
-        const digest = yield* Effect.result(
-          Effect.scoped(Effect.flatMap(restoreSnapshot(opened.success), (restored) => restored.digest))
+  it.for([
+    { what: "a signed delta", encryptionKey: undefined },
+    { what: "a signed and encrypted delta", encryptionKey: randomBytes(32) }
+  ])(
+    "$what is-refused-by-name-or-is-the-same-machine",
+    { timeout: longestMillis },
+    async ({ encryptionKey, what }, { task }) => {
+      const seen = { refused: 0, stopped: 0, same: 0 }
+      const program = Effect.gen(function* () {
+        const base = yield* folder
+        const image = yield* smallImage([], {
+          Cmd: ["sh", "-c", "dd if=/dev/urandom of=/c/first bs=64k count=4; sync"]
+        })
+        const machine = yield* bootedTo("WorkloadExited", {
+          image,
+          disks: [{ name: "c", path: "/c", access: "scratch", sizeBytes: 16 << 20 }]
+        })
+        const full = yield* taken(machine, join(base, "full"))
+        yield* say(machine, "sh", "-c", "dd if=/dev/urandom of=/c/second bs=64k count=2; sync")
+        const delta = yield* taken(machine, join(base, "delta"), full)
+        const expected = yield* machine.digest
+        const store = yield* SnapshotStore
+        const outcome = Effect.gen(function* () {
+          const opened = yield* Effect.result(store.open(delta.directory))
+          if (Result.isFailure(opened)) return { how: "refused" as const, error: opened.failure }
+          const digest = yield* Effect.result(
+            Effect.scoped(Effect.flatMap(restoreSnapshot(opened.success), (restored) => restored.digest))
+          )
+          if (Result.isFailure(digest)) return { how: "stopped" as const, error: digest.failure }
+          assert.strictEqual(digest.success, expected)
+          return { how: "same" as const, error: null }
+        })
+        const targets = [delta, full].flatMap(({ directory, layers: [contents = ""] }) => [
+          targetOf(join(directory, "manifest.json")),
+          ...readdirSync(contents).map((name) => targetOf(join(contents, name)))
+        ])
+        // Memory, a disk, what names them, what happened, a verdict and signatures, of both.
+        assert.isAtLeast(targets.length, 16)
+        yield* unreadable(full, delta)
+        const context = yield* Effect.context<Effect.Services<typeof outcome>>()
+        assert.strictEqual((yield* outcome).how, "same")
+        yield* Effect.promise(() =>
+          fc.assert(
+            fc.asyncProperty(change, async (one) => {
+              const target = targets[one.file % targets.length]
+              if (target === undefined) return
+              const undo = changed(target, one)
+              try {
+                const { error, how } = await Effect.runPromiseWith(context)(outcome)
+                seen[how] += 1
+                if (error !== null) assert.include(["SnapshotOpenError", "RestoreError", "MachineError"], error._tag)
+              } finally {
+                undo()
+              }
+            }),
+            { numRuns: mutations, endOnFailure: true }
+          )
         )
-        if (Result.isFailure(digest)) return { how: "stopped" as const, error: digest.failure }
-        assert.strictEqual(digest.success, expected)
-        return { how: "same" as const, error: null }
+        assert.strictEqual((yield* outcome).how, "same")
       })
-      const targets = [delta, full].flatMap(({ directory, layers: [contents = ""] }) => [
-        targetOf(join(directory, "manifest.json")),
-        ...readdirSync(contents).map((name) => targetOf(join(contents, name)))
-      ])
-      // Memory, a disk, what names them, what happened, a verdict and signatures, of both.
-      assert.isAtLeast(targets.length, 16)
-      yield* unreadable(full, delta)
-      const context = yield* Effect.context<Effect.Services<typeof outcome>>()
-      assert.strictEqual((yield* outcome).how, "same")
-      yield* Effect.promise(() =>
-        fc.assert(
-          fc.asyncProperty(change, async (one) => {
-            const target = targets[one.file % targets.length]
-            if (target === undefined) return
-            const undo = changed(target, one)
-            try {
-              const { error, how } = await Effect.runPromiseWith(context)(outcome)
-              seen[how] += 1
-              if (error !== null) assert.include(["SnapshotOpenError", "RestoreError", "MachineError"], error._tag)
-            } finally {
-              undo()
-            }
-          }),
-          { numRuns: mutations, endOnFailure: true }
-        )
+      await Effect.runPromise(
+        Effect.scoped(program).pipe(Effect.provide(Layer.provideMerge(keyed(encryptionKey), layer), { local: true }))
       )
-      assert.strictEqual((yield* outcome).how, "same")
-    })
-    await Effect.runPromise(
-      Effect.scoped(program).pipe(Effect.provide(Layer.provideMerge(keyed, layer), { local: true }))
-    )
-    assert.isAbove(seen.refused, 0)
-    const { refused, same, stopped } = seen
-    Object.assign(task.meta, {
-      told: `changes to a signed delta with a disk: ${mutations} tried, ${refused} refused when opened, ${stopped} when touched, ${same} without effect, 0 failures`
-    })
-  })
+      assert.isAbove(seen.refused, 0)
+      const { refused, same, stopped } = seen
+      Object.assign(task.meta, {
+        told: `changes to ${what} with a disk: ${mutations} tried, ${refused} refused when opened, ${stopped} when touched, ${same} without effect, 0 failures`
+      })
+    }
+  )
 })

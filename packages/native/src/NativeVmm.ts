@@ -8,7 +8,7 @@ import { Effect, Layer } from "effect"
 import { resolve } from "node:path"
 import { addonBuild, type AddonError, loadAddon } from "./binding/loadAddon.ts"
 import { checkBootSpec } from "./machine/BootConfiguration.ts"
-import { checkedRestore } from "./machine/checkedRequests.ts"
+import { checkedRestore, keyBytes } from "./machine/checkedRequests.ts"
 import { checkDiskFiles, nativeDisk } from "./machine/diskFiles.ts"
 import { call, fromNative } from "./machine/NativeMachine.ts"
 
@@ -66,12 +66,21 @@ export const layer: Layer.Layer<Vmm, AddonError> = Layer.effect(
               native.restore(
                 [directory, ...(chain.parents ?? [])],
                 chain.identity ?? null,
-                Object.entries(chain.diskSources ?? {}).map(([name, source]) => ({ name, source: resolve(source) }))
+                Object.entries(chain.diskSources ?? {}).map(([name, source]) => ({ name, source: resolve(source) })),
+                keyBytes(chain.encryptionKey)
               ),
             (reason: RestoreReason) => new RestoreError({ reason })
           ).pipe(Effect.flatMap(fromNative))
         )
-      })
+      }),
+      verifyFiles: Effect.fn("NativeVmm.verifyFiles")((directories: ReadonlyArray<string>) =>
+        Effect.asVoid(
+          call(
+            () => native.verifyFiles([...directories]),
+            (reason: RestoreReason) => new RestoreError({ reason })
+          )
+        )
+      )
     })
   )
 )

@@ -16,7 +16,7 @@ export interface Loaded {
 }
 
 /** Options for opening and restoring a snapshot. */
-export interface LoadOptions extends OpenOptions, RestoreOptions {}
+export interface LoadOptions extends Omit<OpenOptions, "allowLocked">, RestoreOptions {}
 
 /** Maximum number of times that a snapshot may be replaced between opening and restoring. */
 const mostReplacements = 8

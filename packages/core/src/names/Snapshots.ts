@@ -20,6 +20,7 @@ import { join, resolve } from "node:path"
 import { Context, Effect, Layer, Result } from "effect"
 import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
 import { didYouMean } from "../nearest.ts"
+import { Vmm } from "../Vmm.ts"
 import type { Manifest } from "../snapshot/Manifest.ts"
 import { isObject } from "../snapshot/objects.ts"
 import { makeOpening, readinessObstacle, resolvedPath } from "../snapshot/opening.ts"
@@ -134,7 +135,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
 
   /** One snapshot, without what only the others can say. */
   const described = Effect.fnUntraced(function* (digest: string, names: Names) {
-    const found = yield* Effect.result(opened(digest, { allowUnvalidated: true }))
+    const found = yield* Effect.result(opened(digest, { allowUnvalidated: true, allowLocked: true }))
     const manifest = Result.isSuccess(found) ? found.success.manifest : null
     const own = [...names].filter(([, named]) => named.digest === digest)
     return {
@@ -172,7 +173,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
   const keep = Effect.fn("Snapshots.keep")(function* (directory: string, name?: string, options: TagOptions = {}) {
     yield* checkedNaming(name, options)
     const path = yield* resolvedPath(files, directory)
-    const snapshot = yield* store.open(path, { allowUnvalidated: true })
+    const snapshot = yield* store.open(path, { allowUnvalidated: true, allowLocked: true })
     const { digest, parent } = snapshot.manifest
     if (parent !== null && snapshot.parents[0] !== directoryOf(parent.digest)) {
       return yield* new ParentElsewhere({ path, parent: snapshot.parents[0] ?? parent.directory })
@@ -183,7 +184,9 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
         const target = directoryOf(digest)
         if (path === target) return yield* naming
         // The same snapshot exists already, with or without signatures; then it is used.
-        const there = yield* Effect.option(openedBySomebody(target, { allowUnvalidated: true, digest }))
+        const there = yield* Effect.option(
+          openedBySomebody(target, { allowUnvalidated: true, allowLocked: true, digest })
+        )
         if (there._tag === "Some") {
           yield* store.addSignatures(there.value, yield* store.signatures(snapshot))
           return yield* naming
@@ -273,7 +276,11 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
       const digest = yield* resolved(reference, yield* read)
       yield* holding(
         Effect.gen(function* () {
-          const snapshot = yield* openedBySomebody(directoryOf(digest), { allowUnvalidated: true, digest })
+          const snapshot = yield* openedBySomebody(directoryOf(digest), {
+            allowUnvalidated: true,
+            allowLocked: true,
+            digest
+          })
           yield* store.addSignatures(snapshot, [key.sign(digest, snapshot.validation?.digest ?? null)])
         })
       )
@@ -281,13 +288,23 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
     }, failed),
     signers: Effect.fn("Snapshots.signers")(function* (reference: string) {
       const digest = yield* resolved(reference, yield* read)
-      const found = yield* Effect.option(openedBySomebody(directoryOf(digest), { allowUnvalidated: true, digest }))
+      const found = yield* Effect.option(
+        openedBySomebody(directoryOf(digest), { allowUnvalidated: true, allowLocked: true, digest })
+      )
       if (found._tag === "None") return []
       return [...new Set((yield* store.signatures(found.value)).map(({ keyId }) => keyId))]
     }, failed),
     verify: Effect.fn("Snapshots.verify")(function* (reference: string, options: RestoreOptions = {}) {
       yield* refuseProblems(verifyProblems(options))
-      const snapshot = yield* get(reference, { allowUnvalidated: true })
+      const snapshot = yield* get(reference, { allowUnvalidated: true, allowLocked: true })
+      if (snapshot.manifest.encryption !== undefined && snapshot.encryptionKey === undefined) {
+        const { restore, verifyFiles } = yield* Vmm
+        // Without its key, files are compared with their digests. An implementation that cannot do that says which key it needs.
+        const checked =
+          verifyFiles?.(snapshot.layers) ?? Effect.scoped(restore(snapshot.layers[0] ?? snapshot.directory))
+        yield* checked
+        return yield* inspected(snapshot.manifest.digest)
+      }
       const machine = restoreSnapshot(snapshot, options)
       // The digest of a machine is over all of its memory: every chunk is read and checked on the way.
       yield* Effect.scoped(Effect.flatMap(machine, ({ digest }) => digest))
@@ -352,12 +369,13 @@ export class Snapshots extends Context.Service<Snapshots, SnapshotsShape>()("@st
       })
     )
 
-  /** The same on the host's file system: the usual choice. Keys sign new snapshots, or are required of opened ones. */
+  /** The same on the host's file system: the usual choice. Keys sign or encrypt new snapshots, or are required of opened ones. */
   static readonly layerHost = (
     given: { readonly home?: string } & SnapshotKeys = {}
   ): Layer.Layer<Snapshots, SnapshotsError | KeyInvalid> => {
-    const { requiredKeys, signingKey, ...options } = { ...given }
+    const { encryptionKey, requiredKeys, signingKey, ...options } = { ...given }
     const keys = {
+      ...(encryptionKey === undefined ? {} : { encryptionKey }),
       ...(signingKey === undefined ? {} : { signingKey }),
       ...(requiredKeys === undefined ? {} : { requiredKeys })
     }

@@ -33,7 +33,7 @@ export interface RecoveryReport {
 const findPublished = Effect.fnUntraced(function* (runId: string, target: string | null) {
   const nothing: RecoveryFindings = { published: null, validation: "absent" }
   if (target === null) return nothing
-  const found = yield* Effect.result((yield* SnapshotStore).open(target, { allowUnvalidated: true }))
+  const found = yield* Effect.result((yield* SnapshotStore).open(target, { allowUnvalidated: true, allowLocked: true }))
   if (found._tag === "Failure" || found.success.manifest.runId !== runId) return nothing
   const { directory, manifest, validation } = found.success
   return {

@@ -19,6 +19,8 @@
  * A delta's memory holds only the pages that may differ from those of its `parent`, which it names by directory and
  * digest; the parent may be a delta itself. A snapshot is what its whole chain says, or refused.
  *
+ * `encryption` names the key of an encrypted snapshot (see `encryption.ts`). The manifest itself is always readable.
+ *
  * @module
  */
 import { createHash } from "node:crypto"
@@ -26,6 +28,7 @@ import { Effect, Result, Schema } from "effect"
 import { EngineChoice } from "../EngineChoice.ts"
 import { isTooDeep, mostJsonLevels, parseBoundedJson } from "../internal/boundedJson.ts"
 import { canonicalJson } from "../internal/canonicalJson.ts"
+import { type CaptureEncryption, type EncryptionKey, manifestTag, SnapshotEncryption } from "../encryption.ts"
 
 /** Name of the manifest in a snapshot directory. */
 export const manifestFileName = "manifest.json"
@@ -144,6 +147,8 @@ export const Manifest = Schema.Struct({
   /** Name of the directory beside the manifest that holds the files. */
   contents: Schema.String.check(Schema.isPattern(contentsForm)),
   files: Schema.Array(ManifestFile),
+  /** How it is encrypted; absent if it is not. */
+  encryption: Schema.optionalKey(SnapshotEncryption),
   digest: Sha256
 })
 export type Manifest = typeof Manifest.Type
@@ -164,7 +169,8 @@ export const sealOf = (record: Readonly<Record<string, unknown>>): string => {
 /** The complete, sealed manifest of a draft and its captured files. */
 export const sealManifest = (
   draft: ManifestDraft,
-  captured: Pick<Manifest, "identity" | "parent" | "contents" | "files">
+  captured: Pick<Manifest, "identity" | "parent" | "contents" | "files">,
+  encrypted?: { readonly encryption: CaptureEncryption; readonly key: EncryptionKey }
 ): Manifest => {
   const { engine, ...fields } = draft
   const { contents, files, identity, parent } = captured
@@ -178,7 +184,11 @@ export const sealManifest = (
     contents,
     files
   }
-  return { ...open, digest: sealOf(open) }
+  if (encrypted === undefined) return { ...open, digest: sealOf(open) }
+  const { keyId, salt } = encrypted.encryption
+  const tag = manifestTag(encrypted.key, encrypted.encryption, open)
+  const tagged = { ...open, encryption: { keyId, salt, tag } }
+  return { ...tagged, digest: sealOf(tagged) }
 }
 
 /** Why a draft cannot become a manifest that can be read again; `null` if it can. */

@@ -60,6 +60,56 @@ export class SnapshotFileAltered extends Schema.TaggedError<SnapshotFileAltered>
   }
 }
 
+/** The snapshot is encrypted, and no key was given. */
+export class KeyMissing extends Schema.TaggedError<KeyMissing>()("KeyMissing", {
+  path: Schema.String,
+  /** Id of its key. */
+  expected: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path} is encrypted: expected the encryption key ${this.expected}, found none`
+  }
+}
+
+/** The snapshot is encrypted with another key. `expected` and `found` are ids of keys. */
+export class KeyWrong extends Schema.TaggedError<KeyWrong>()("KeyWrong", {
+  path: Schema.String,
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path}: expected the encryption key ${this.expected}, found the key ${this.found}`
+  }
+}
+
+/** An encryption key was given, and the snapshot is not encrypted: anyone can have written it. */
+export class NotEncrypted extends Schema.TaggedError<NotEncrypted>()("NotEncrypted", {
+  path: Schema.String,
+  /** Id of the given key. */
+  expected: Schema.String
+}) {
+  override get message(): string {
+    return (
+      `${this.path}: expected a snapshot encrypted with the key ${this.expected}, found one that is not encrypted: ` +
+      "anyone can have written it; if you trust it, use it without a key"
+    )
+  }
+}
+
+/** Someone without the encryption key has changed a file of an encrypted snapshot, and adapted its digests. */
+export class FileForged extends Schema.TaggedError<FileForged>()("FileForged", {
+  path: Schema.String,
+  /** Id of the key. */
+  expected: Schema.String
+}) {
+  override get message(): string {
+    return (
+      `${this.path}: expected a file that was written with the encryption key ${this.expected}, found one that was changed or ` +
+      "swapped by someone without it; the snapshot was not used"
+    )
+  }
+}
+
 /** Why a directory is refused as a snapshot. */
 export const SnapshotRefusal = Schema.Union([
   SnapshotMissing,
@@ -70,6 +120,10 @@ export const SnapshotRefusal = Schema.Union([
   SnapshotFileMissing,
   SnapshotFileResized,
   SnapshotFileAltered,
+  KeyMissing,
+  KeyWrong,
+  NotEncrypted,
+  FileForged,
   FileUnfit,
   FileFault
 ])
@@ -278,6 +332,9 @@ export const SnapshotPublishReason = Schema.Union([
   SnapshotFileMissing,
   SnapshotFileResized,
   ManifestUnreadable,
+  KeyMissing,
+  KeyWrong,
+  NotEncrypted,
   FileUnfit,
   FileFault
 ])

@@ -40,10 +40,12 @@ import { sharingFor } from "./objects.ts"
 import { clearContents, makePlace, moveIntoPlace, type Place, requirePlace, takeAway } from "./placement.ts"
 import type { OpenOptions, Snapshot } from "./Snapshot.ts"
 import { referenceTo } from "./SnapshotChain.ts"
-import { addSignatures, checkedKeys, readSignatures, type SnapshotKeys } from "./signing.ts"
+import { keyIdOf, sealBytes } from "../encryption.ts"
+import { addSignatures, type CheckedKeys, checkedKeys, readSignatures, type SnapshotKeys } from "./signing.ts"
 import { encodeSignatures, type KeyInvalid, type Signature, signaturesFileName } from "./Signature.ts"
 import { inspectTarget } from "./standing.ts"
-import { encodeValidation, makeValidation, type WorkingSet } from "./Validation.ts"
+import { keyObstacle, parentKeyObstacle, validationOf } from "./unlocking.ts"
+import { encodeValidation, type Validation, type WorkingSet } from "./Validation.ts"
 import { contentsOf, digestOf } from "./verifySnapshot.ts"
 
 export type { OpenOptions, Snapshot } from "./Snapshot.ts"
@@ -57,8 +59,8 @@ export interface Staging {
   readonly target: string
   /** The place from which the store moves it there. */
   readonly place: Place
-  /** For the capture: the folder of objects that it shares, if the snapshot is made in a store. */
-  readonly sharing: Pick<CaptureKind, "shared">
+  /** For the capture: the store's encryption key; without one, the folder of objects that it shares, if the snapshot is made in a store. */
+  readonly kind: Pick<CaptureKind, "shared" | "encryptionKey">
 }
 
 /** Options for publishing a snapshot. */
@@ -90,6 +92,8 @@ export type SweepReport = Cleared
 
 /** Operations of a {@link SnapshotStore}. */
 export interface SnapshotStoreShape {
+  /** Id of the key that it encrypts with; absent if it does not encrypt. */
+  readonly encryptionKeyId?: string
   /**
    * Makes a directory for a snapshot that is to be published to `target`; the scope removes it unless it was published. If the target
    * is a link, it is followed. A target that exists and is not a snapshot is refused.
@@ -144,8 +148,15 @@ export interface SnapshotStoreShape {
   readonly remove: (directory: string) => Effect.Effect<void, SnapshotRemoveError>
 }
 
-const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreShape => {
-  const { signingKey } = keys
+/** The record of a verdict with what is encrypted in its file. */
+const evident = (validation: Validation, { detail, workingSet }: Verdict): Validation => ({
+  ...validation,
+  detail,
+  workingSet
+})
+
+const make = (files: DurableFilesShape, keys: CheckedKeys = {}): SnapshotStoreShape => {
+  const { encryptionKey, signingKey } = keys
   const writeDurably = (path: string, bytes: Uint8Array) =>
     files.removeTree(path).pipe(Effect.andThen(files.write(path, bytes)), Effect.andThen(files.flush(path)))
 
@@ -156,7 +167,8 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
     function* (path: string) {
       const target = yield* resolvedPath(files, path)
       const place = yield* makePlace(files, target)
-      return { directory: place.contents.path(), target, place, sharing: yield* sharingFor(files, target) }
+      const kind = encryptionKey === undefined ? yield* sharingFor(files, target) : { encryptionKey }
+      return { directory: place.contents.path(), target, place, kind }
     },
     (effect, path) => Effect.mapError(effect, publishFailed(named(path)))
   )
@@ -202,30 +214,38 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
       const capturedAgainst = captured.parent ?? "none"
       const expected = parent?.manifest.identity ?? "none"
       if (capturedAgainst !== expected) return yield* new CaptureMismatch({ expected, found: capturedAgainst })
+      const encryption = captured.encryption ?? undefined
+      const keyProblem =
+        keyObstacle(target, captured, encryptionKey) ??
+        (parent === undefined ? null : parentKeyObstacle(parent.directory, parent.manifest, captured))
+      if (keyProblem !== null) return yield* keyProblem
+      const encrypted =
+        encryption === undefined || encryptionKey === undefined ? undefined : { encryption, key: encryptionKey }
       const obstacle = draftObstacle(draft)
       if (obstacle !== null) return yield* new ManifestUnfit({ target, why: obstacle })
       yield* requirePlace(place)
-      yield* writeDurably(join(directory, timelineFileName), timeline)
+      const recorded =
+        encrypted === undefined ? timeline : sealBytes(encrypted.key, encrypted.encryption, "timeline", timeline)
+      yield* writeDurably(join(directory, timelineFileName), recorded)
       const described: Array<ManifestFile> = []
       for (const file of captured.files) described.push(yield* describe(directory, file))
-      const size = { sizeBytes: timeline.byteLength, storedBytes: timeline.byteLength }
+      const size = { sizeBytes: recorded.byteLength, storedBytes: recorded.byteLength }
       described.push(
         yield* describe(directory, { name: timelineFileName, ...size, chunkTable: null, guestAddress: null })
       )
       const reference = parent === undefined ? null : referenceTo(parent, target)
       const unfit = reference === null ? undefined : parentPathProblem(reference.directory)
       if (unfit !== undefined) return yield* new ManifestUnfit({ target, why: `its path to its parent: ${unfit}` })
-      const manifest = sealManifest(draft, {
-        identity: captured.identity,
-        parent: reference,
-        contents: basename(directory),
-        files: described
-      })
+      const manifest = sealManifest(
+        draft,
+        { identity: captured.identity, parent: reference, contents: basename(directory), files: described },
+        encrypted
+      )
       const sizeBytes = encodeManifest(manifest).byteLength
       if (sizeBytes > mostManifestBytes) {
         return yield* new ManifestUnfit({ target, why: `${sizeBytes} bytes are more than ${mostManifestBytes}` })
       }
-      const validation = verdict === undefined ? null : makeValidation({ ...verdict, manifestDigest: manifest.digest })
+      const validation = verdict === undefined ? null : validationOf(manifest, verdict, encryptionKey)
       if (validation !== null) {
         yield* writeDurably(join(directory, validationFileName), encodeValidation(validation))
       }
@@ -236,7 +256,9 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
       yield* requirePlace(place)
       yield* moveIntoPlace(files, place, target, manifest, options?.replace === true)
       const layers = [contentsOf(target, manifest), ...(parent?.layers ?? [])]
-      return { directory: target, manifest, layers, parents, validation }
+      const known = verdict === undefined || validation === null ? null : evident(validation, verdict)
+      const snapshot: Snapshot = { directory: target, manifest, layers, parents, validation: known }
+      return encryptionKey === undefined ? snapshot : { ...snapshot, encryptionKey }
     },
     (effect, staging) => Effect.mapError(effect, publishFailed(staging.target))
   )
@@ -244,7 +266,9 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
   const recordValidation: SnapshotStoreShape["recordValidation"] = Effect.fn("SnapshotStore.recordValidation")(
     function* (snapshot, verdict) {
       const { directory, manifest } = snapshot
-      const validation = makeValidation({ ...verdict, manifestDigest: manifest.digest })
+      const obstacle = keyObstacle(directory, manifest, encryptionKey)
+      if (obstacle !== null) return yield* obstacle
+      const validation = validationOf(manifest, verdict, encryptionKey)
       const mustStand = Effect.gen(function* () {
         const found = yield* digestAt(files, directory)
         if (found !== manifest.digest) {
@@ -262,7 +286,7 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
       })
       yield* recorded.pipe(Effect.catch((fault) => Effect.andThen(mustStand, Effect.fail(fault))))
       yield* mustStand
-      return { ...snapshot, validation }
+      return { ...snapshot, validation: evident(validation, verdict) }
     },
     (effect, snapshot) => Effect.mapError(effect, publishFailed(snapshot.directory))
   )
@@ -310,6 +334,7 @@ const make = (files: DurableFilesShape, keys: SnapshotKeys = {}): SnapshotStoreS
   const { open, timeline } = makeOpening(files, keys)
 
   return {
+    ...(encryptionKey === undefined ? {} : { encryptionKeyId: keyIdOf(encryptionKey) }),
     resolve: files.resolve,
     stage,
     admit,
@@ -348,8 +373,8 @@ export class SnapshotStore extends Context.Service<SnapshotStore, SnapshotStoreS
   "@stillpoint/core/snapshot/SnapshotStore"
 ) {
   /**
-   * A store on the given {@link DurableFiles} that signs published snapshots, or opens only snapshots signed by one of the
-   * required keys, or both.
+   * A store on the given {@link DurableFiles} that signs published snapshots, opens only snapshots signed by one of the required
+   * keys, or encrypts snapshots and restores only those encrypted with its key.
    */
   static readonly layerKeyed = (keys: SnapshotKeys): Layer.Layer<SnapshotStore, KeyInvalid, DurableFiles> =>
     Layer.effect(

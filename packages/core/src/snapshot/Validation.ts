@@ -24,6 +24,8 @@ export const Validation = Schema.Struct({
   /** The probe's evidence, or the reason of its failure. */
   detail: Schema.String,
   workingSet: Schema.NullOr(WorkingSet),
+  /** Evidence and working set of an encrypted snapshot, encrypted, in base64; `detail` and `workingSet` are then empty in the file. */
+  sealed: Schema.optionalKey(Schema.String),
   digest: Sha256
 })
 export type Validation = typeof Validation.Type
@@ -52,15 +54,17 @@ export const makeValidation = (options: {
   readonly verdict: "passed" | "failed"
   readonly detail: string
   readonly workingSet: WorkingSet | null
+  readonly sealed?: string
 }): Validation => {
-  const { detail, manifestDigest, verdict, workingSet } = options
+  const { detail, manifestDigest, sealed, verdict, workingSet } = options
   const open = {
     format: "stillpoint-validation" as const,
     version: 1 as const,
     manifestDigest,
     verdict,
     detail,
-    workingSet
+    workingSet,
+    ...(sealed === undefined ? {} : { sealed })
   }
   return { ...open, digest: sealOf(open) }
 }

@@ -48,10 +48,13 @@ export const compactSnapshot = Effect.fn("compactSnapshot")(function* (
       const machine = yield* restoreSnapshot(original)
       const expected = yield* machine.digest
       const staging = yield* store.stage(target)
-      const captured = yield* machine.capture(staging.directory, staging.sharing)
+      const captured = yield* machine.capture(staging.directory, staging.kind)
       const found = yield* Effect.scoped(
         Effect.gen(function* () {
-          const again = yield* (yield* Vmm).restore(staging.directory, { identity: captured.identity })
+          const again = yield* (yield* Vmm).restore(staging.directory, {
+            identity: captured.identity,
+            ...(original.encryptionKey === undefined ? {} : { encryptionKey: original.encryptionKey })
+          })
           return yield* again.digest
         })
       )

@@ -50,6 +50,8 @@ export const makeObjects = (files: DurableFilesShape, snapshots: string) => {
 
   /** Links the objects of a kept snapshot there. One that cannot be linked, or whose name is taken, is not shared. */
   const added = Effect.fnUntraced(function* (directory: string, manifest: Manifest) {
+    // No other snapshot can share what is encrypted with keys of its own.
+    if (manifest.encryption !== undefined) return
     const contents = contentsOf(directory, manifest)
     for (const { name } of manifest.files.filter(isObject)) {
       yield* Effect.ignore(files.link(join(contents, name), join(folder, name)))

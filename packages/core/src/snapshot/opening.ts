@@ -10,10 +10,12 @@ import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import { type FileFault, FileUnfit } from "../files/FileErrors.ts"
 import { type Manifest, sha256, timelineFileName, validationFileName } from "./Manifest.ts"
 import type { OpenOptions, Snapshot } from "./Snapshot.ts"
+import { openBytes } from "../encryption.ts"
 import { makeOpenedBefore, openedBeforeOn } from "./openedBefore.ts"
 import { followChain } from "./SnapshotChain.ts"
-import { requireSigned, type SnapshotKeys } from "./signing.ts"
+import { type CheckedKeys, requireSigned } from "./signing.ts"
 import {
+  FileForged,
   SnapshotFileAltered,
   SnapshotFileMissing,
   SnapshotFileResized,
@@ -22,6 +24,7 @@ import {
   type SnapshotOpenReason,
   SnapshotReplaced
 } from "./SnapshotErrors.ts"
+import { evidentValidation, keyObstacle, parentKeyObstacle, unlocked } from "./unlocking.ts"
 import { decodeValidation, mostValidationBytes } from "./Validation.ts"
 import { contentsOf, mostWholeBytes, readManifest, verifyContents } from "./verifySnapshot.ts"
 
@@ -55,8 +58,8 @@ export const digestAt = (files: DurableFilesShape, directory: string) =>
   Effect.map(Effect.result(readManifest(files, directory)), digestFound)
 
 /** How snapshots on these files are opened and read. */
-export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<SnapshotKeys, "requiredKeys"> = {}) => {
-  const readValidation = Effect.fnUntraced(function* (directory: string, manifest: Manifest) {
+export const makeOpening = (files: DurableFilesShape, { encryptionKey, requiredKeys }: CheckedKeys = {}) => {
+  const readValidation = Effect.fnUntraced(function* (directory: string, manifest: Manifest, isUnlocked: boolean) {
     const path = join(contentsOf(directory, manifest), validationFileName)
     if ((yield* files.inspect(path)) === null) return null
     const text = new TextDecoder().decode(yield* files.read(path, mostValidationBytes))
@@ -64,11 +67,22 @@ export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<Sna
     if (validation.manifestDigest !== manifest.digest) {
       return yield* new SnapshotNotReady({ path: directory, verdict: "foreign", detail: validation.manifestDigest })
     }
-    return validation
+    const { encryption } = manifest
+    if (!isUnlocked || encryption === undefined || encryptionKey === undefined) return validation
+    const evident = evidentValidation(encryptionKey, encryption, validation)
+    return evident ?? (yield* new FileForged({ path, expected: encryption.keyId }))
   })
 
-  const readVerified = (directory: string) =>
-    Effect.tap(readManifest(files, directory), (manifest) => verifyContents(files, directory, manifest))
+  /** Reads and checks a parent, which must be encrypted with the key of its child, or not at all. */
+  const readParent = (child: Manifest) => (directory: string) =>
+    Effect.tap(readManifest(files, directory), (manifest) =>
+      Effect.gen(function* () {
+        const obstacle = parentKeyObstacle(directory, manifest, child)
+        if (obstacle !== null) return yield* obstacle
+        yield* unlocked(directory, manifest, encryptionKey)
+        yield* verifyContents(files, directory, manifest)
+      })
+    )
 
   const openOnce = Effect.fnUntraced(function* (
     directory: string,
@@ -78,13 +92,18 @@ export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<Sna
     const manifest = yield* Effect.fromResult(standing)
     // Before anything else of it is read.
     const signed = requiredKeys === undefined ? null : yield* requireSigned(files, directory, manifest, requiredKeys)
+    if (options?.allowLocked !== true) {
+      const obstacle = keyObstacle(directory, manifest, encryptionKey)
+      if (obstacle !== null) return yield* obstacle
+    }
+    const key = yield* unlocked(directory, manifest, encryptionKey)
     yield* verifyContents(files, directory, manifest)
     if (options?.digest !== undefined && manifest.digest !== options.digest) {
       const expected = describeValue(options.digest)
       return yield* new SnapshotReplaced({ path: directory, expected, found: manifest.digest })
     }
-    const chain = yield* followChain(files, directory, manifest, readVerified)
-    const validation = yield* readValidation(directory, manifest)
+    const chain = yield* followChain(files, directory, manifest, readParent(manifest))
+    const validation = yield* readValidation(directory, manifest, key !== null)
     if (signed !== null) yield* signed(validation)
     if (options?.allowUnvalidated !== true) {
       const obstacle = readinessObstacle({ directory, manifest, validation })
@@ -92,10 +111,9 @@ export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<Sna
     }
     const links = [{ directory, manifest }, ...chain]
     const layers = links.map((link) => contentsOf(link.directory, link.manifest))
-    return {
-      links,
-      snapshot: { directory, manifest, layers, parents: chain.map((link) => link.directory), validation }
-    }
+    const parents = chain.map((link) => link.directory)
+    const snapshot: Snapshot = { directory, manifest, layers, parents, validation }
+    return { links, snapshot: key === null ? snapshot : { ...snapshot, encryptionKey: key } }
   })
 
   /** A snapshot that is replaced while it is read looks torn, so it is read again. */
@@ -116,8 +134,9 @@ export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<Sna
       )
     )
 
-  // Whether a snapshot is signed as this store requires, no other store has seen.
-  const openedBefore = requiredKeys === undefined ? openedBeforeOn(files) : makeOpenedBefore(files)
+  // Whether a snapshot is signed as this store requires, or written with its key, no other store has seen.
+  const isOpen = requiredKeys === undefined && encryptionKey === undefined
+  const openedBefore = isOpen ? openedBeforeOn(files) : makeOpenedBefore(files)
 
   /** One that was opened before and is unchanged, unless it is not what these options ask for. */
   const recall = (path: string, options: OpenOptions | undefined) =>
@@ -125,6 +144,7 @@ export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<Sna
       ? Effect.map(openedBefore.recall(path), (known) =>
           known === null ||
           (options?.digest !== undefined && options.digest !== known.manifest.digest) ||
+          (options?.allowLocked !== true && keyObstacle(path, known.manifest, encryptionKey) !== null) ||
           (options?.allowUnvalidated !== true && readinessObstacle(known) !== null)
             ? null
             : known
@@ -149,6 +169,8 @@ export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<Sna
   const timeline = ({ directory, manifest }: Snapshot) => {
     const path = join(contentsOf(directory, manifest), timelineFileName)
     const whole = Effect.gen(function* () {
+      const obstacle = manifest.encryption === undefined ? null : keyObstacle(directory, manifest, encryptionKey)
+      if (obstacle !== null) return yield* obstacle
       const file = manifest.files.find(({ name }) => name === timelineFileName)
       if (file?.verification.kind !== "whole") return yield* new SnapshotFileMissing({ path })
       const bytes = yield* files.read(path, mostWholeBytes)
@@ -158,7 +180,10 @@ export const makeOpening = (files: DurableFilesShape, { requiredKeys }: Pick<Sna
       const found = sha256(bytes)
       const expected = file.verification.sha256
       if (found !== expected) return yield* new SnapshotFileAltered({ path, expected, found })
-      return bytes
+      const { encryption } = manifest
+      if (encryption === undefined || encryptionKey === undefined) return bytes
+      const opened = openBytes(encryptionKey, encryption, "timeline", bytes)
+      return opened ?? (yield* new FileForged({ path, expected: encryption.keyId }))
     })
     return Effect.mapError(whole, (reason) => new SnapshotOpenError({ path: directory, reason }))
   }

@@ -50,6 +50,7 @@ export const restoreSnapshot = (
     return yield* vmm.restore(snapshot.layers[0] ?? snapshot.directory, {
       identity: snapshot.manifest.identity,
       parents: snapshot.layers.slice(1),
+      ...(snapshot.encryptionKey === undefined ? {} : { encryptionKey: snapshot.encryptionKey }),
       diskSources: yield* diskPaths(diskSources, snapshot.manifest)
     })
   })

@@ -5,10 +5,12 @@
  */
 import { KeyObject } from "node:crypto"
 import { join } from "node:path"
-import { Effect } from "effect"
+import { Effect, Redacted } from "effect"
 import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import { replaceFile } from "../files/replaceFile.ts"
 import { isRecord, isText, kindProblems, orAbsent, unknownProblems } from "../optionProblems.ts"
+import type { Secret } from "../Secret.ts"
+import { type EncryptionKey, encryptionKeyBytes, isEncryptionKey } from "../encryption.ts"
 import type { Manifest } from "./Manifest.ts"
 import {
   decodeSignatures,
@@ -34,9 +36,22 @@ export interface SnapshotKeys {
    * is read but its manifest. Given and empty, nothing can be opened.
    */
   readonly requiredKeys?: ReadonlyArray<VerifyingKey>
+  /**
+   * Every snapshot that is published is encrypted with this key, 32 random bytes; and only snapshots that are encrypted with it are
+   * restored. It is needed for nothing else: snapshots are listed, signed, moved and removed without it. It is never written anywhere.
+   */
+  readonly encryptionKey?: Secret<Uint8Array>
 }
 
-const keyNames = { signingKey: true, requiredKeys: true } as const satisfies Record<keyof SnapshotKeys, true>
+/** Keys of a store, checked. */
+export interface CheckedKeys extends Omit<SnapshotKeys, "encryptionKey"> {
+  readonly encryptionKey?: EncryptionKey
+}
+
+const keyNames = { signingKey: true, requiredKeys: true, encryptionKey: true } as const satisfies Record<
+  keyof SnapshotKeys,
+  true
+>
 
 const isVerifyingKey = (value: unknown): boolean =>
   isRecord(value) && isText(value["id"]) && value["key"] instanceof KeyObject && value["key"].type === "public"
@@ -66,18 +81,32 @@ export const keyProblems = (keys: unknown): ReadonlyArray<string> =>
           keys["requiredKeys"],
           "a list of public keys, as readVerifyingKey reads them",
           orAbsent((found) => Array.isArray(found) && Array.from(found).every(isVerifyingKey))
-        )
+        ),
+        ...encryptionKeyProblems(keys["encryptionKey"])
       ]
-    : kindProblems("keys", keys, "{ signingKey, requiredKeys }", isRecord)
+    : kindProblems("keys", keys, "{ signingKey, requiredKeys, encryptionKey }", isRecord)
+
+/** The problem says nothing of the value: it may be a secret of another form. */
+const encryptionKeyProblems = (given: unknown): ReadonlyArray<string> => {
+  const key: unknown = Redacted.isRedacted(given) ? Redacted.value(given) : given
+  if (given === undefined || isEncryptionKey(Redacted.make(key))) return []
+  const found = key instanceof Uint8Array ? `${key.byteLength} bytes` : typeof key
+  return [`keys.encryptionKey: expected ${encryptionKeyBytes} bytes in a Uint8Array, or Redacted, found ${found}`]
+}
+
+/** The key is a copy: the caller may overwrite theirs. */
+const redacted = (key: Secret<Uint8Array>): EncryptionKey =>
+  Redacted.make(Uint8Array.from(Redacted.isRedacted(key) ? Redacted.value(key) : key))
 
 /** Refuses keys that are none. */
-export const checkedKeys = (keys: SnapshotKeys): Effect.Effect<SnapshotKeys, KeyInvalid> => {
+export const checkedKeys = (keys: SnapshotKeys): Effect.Effect<CheckedKeys, KeyInvalid> => {
   const problems = keyProblems(keys)
-  return problems.length === 0
-    ? Effect.succeed(keys)
-    : Effect.fail(
-        new KeyInvalid({ expected: "keys of a store, { signingKey, requiredKeys }", found: problems.join("; ") })
-      )
+  if (problems.length > 0) {
+    const expected = "keys of a store, { signingKey, requiredKeys, encryptionKey }"
+    return Effect.fail(new KeyInvalid({ expected, found: problems.join("; ") }))
+  }
+  const { encryptionKey, ...others } = keys
+  return Effect.succeed(encryptionKey === undefined ? others : { ...others, encryptionKey: redacted(encryptionKey) })
 }
 
 /** The signatures that stand beside a snapshot; none where there is no file of them. */

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { randomBytes } from "node:crypto"
+import { keyIdOf } from "../encryption.ts"
 import { join } from "node:path"
 import { Effect } from "effect"
 import { DurableFiles } from "../files/DurableFiles.ts"
@@ -36,7 +38,7 @@ export const sampleCapture = (
   directory: string,
   label: string,
   parent: string | null = null,
-  { shared }: Pick<CaptureKind, "shared"> = {}
+  { encryptionKey, shared }: Pick<CaptureKind, "shared" | "encryptionKey"> = {}
 ) =>
   Effect.gen(function* () {
     const files = yield* DurableFiles
@@ -67,6 +69,8 @@ export const sampleCapture = (
       pauseNanos: 10,
       engine: "scripted",
       memoryMib: 1,
+      encryption:
+        encryptionKey === undefined ? null : { keyId: keyIdOf(encryptionKey), salt: randomBytes(32).toString("hex") },
       files: contents.map(([name, bytes]) => ({
         name,
         sizeBytes: bytes.length,
@@ -91,6 +95,8 @@ export const publishSample = (
     readonly parent?: Snapshot
     /** The parent that it is published with; `parent` if absent. */
     readonly publishedWith?: Snapshot
+    /** Whether its machine does not encrypt what it is asked to encrypt. */
+    readonly ignoresKey?: boolean
   } = {}
 ) =>
   Effect.scoped(
@@ -98,7 +104,8 @@ export const publishSample = (
       const { parent, publishedWith = parent, verdict } = options
       const store = yield* SnapshotStore
       const staging = yield* store.stage(target)
-      const captured = yield* sampleCapture(staging.directory, label, parent?.manifest.identity, staging.sharing)
+      const kind = options.ignoresKey === true ? {} : staging.kind
+      const captured = yield* sampleCapture(staging.directory, label, parent?.manifest.identity, kind)
       return yield* store.publish(
         staging,
         {

@@ -164,7 +164,7 @@ export const entries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArra
   bootSpecProblems: [(spec) => Effect.suspend(() => refuseProblems("boot", bootSpecProblems("boot", spec))), specs],
   keyProblems: [
     (keys) => Effect.suspend(() => refuseProblems("keys", keyProblems(keys))),
-    nearly({}, ["signingKey", "requiredKeys"])
+    nearly({}, ["signingKey", "requiredKeys", "encryptionKey"])
   ],
   "Pipeline.run": [Pipeline.run as unknown as Untyped, specs, captureOptions],
   "Pipeline.sideBySide": [
@@ -283,7 +283,7 @@ export const entries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArra
     (options) => Effect.provide(Journal, Journal.layerSqlite(inFolder(options) as never)),
     nearly({ path: "/nowhere/journal" }, ["busyTimeout", "pollInterval", "maxSizeBytes"])
   ],
-  "SnapshotStore.open": [on("open"), paths, nearly({}, ["allowUnvalidated", "digest"])],
+  "SnapshotStore.open": [on("open"), paths, nearly({}, ["allowUnvalidated", "allowLocked", "digest"])],
   "SnapshotStore.stage": [on("stage"), paths],
   "SnapshotStore.remove": [on("remove"), rubbish],
   "SnapshotStore.sweep": [on("sweep"), paths]

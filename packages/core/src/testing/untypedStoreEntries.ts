@@ -40,7 +40,7 @@ const opened: Untyped = (snapshot) =>
   }) as Called
 
 export const storeEntries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.Arbitrary<unknown>>]>> = {
-  "Snapshots.get": [ofStore("get"), texts, nearly({}, ["allowUnvalidated", "digest"])],
+  "Snapshots.get": [ofStore("get"), texts, nearly({}, ["allowUnvalidated", "allowLocked", "digest"])],
   "Snapshots.inspect": [ofStore("inspect"), texts],
   "Snapshots.keep": [ofStore("keep"), paths, texts, tagging],
   "Snapshots.tag": [ofStore("tag"), texts, texts, tagging],
@@ -68,7 +68,7 @@ export const storeEntries: Readonly<Record<string, readonly [Untyped, ...Readonl
   "serve of a pool": [(pool) => (serve as unknown as Untyped)({ pool, port: 80 }), pools],
   "SnapshotStore.layerKeyed": [
     (keys) => Effect.provide(SnapshotStore, SnapshotStore.layerKeyed(keys as never)) as Called,
-    nearly({}, ["signingKey", "requiredKeys"])
+    nearly({}, ["signingKey", "requiredKeys", "encryptionKey"])
   ],
   "SigningKey.read": [SigningKey.read as unknown as Untyped, texts],
   readVerifyingKey: [readVerifyingKey as unknown as Untyped, texts],

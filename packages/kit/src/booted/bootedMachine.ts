@@ -72,7 +72,7 @@ export const bootedMachine = Effect.fnUntraced(function* (spec: BootSpec, memory
 export const publishBooted = Effect.fnUntraced(function* (machine: Machine, spec: BootSpec, target: string) {
   const store = yield* SnapshotStore
   const staging = yield* store.stage(target)
-  const captured = yield* machine.capture(staging.directory, staging.sharing)
+  const captured = yield* machine.capture(staging.directory, staging.kind)
   const { atNanos, engine, memoryMib, pauseNanos, seq } = captured
   const draft = {
     engine,

@@ -142,12 +142,14 @@ export declare class NativeMachine {
   /**
    * Writes memory and state into an existing empty directory, flushed; `parent` is the
    * identity of a snapshot that only what changed since then is written against, and `shared` a
-   * folder of objects, whose chunks are linked and not written.
+   * folder of objects, whose chunks are linked and not written. With `encryption_key`, 32 bytes, the
+   * snapshot is encrypted.
    */
   capture(
     directory: string,
     parent?: string | undefined | null,
-    shared?: string | undefined | null
+    shared?: string | undefined | null,
+    encryptionKey?: Uint8Array | undefined | null
   ): Promise<Failure | CapturedFiles>
   /** Attaches a disk to an empty slot, the first if null, and notifies the guest's kernel. */
   attachDisk(slot: number | undefined | null, disk: DiskSpec): Promise<Failure | null>
@@ -317,6 +319,16 @@ export interface CapturedFiles {
   engine: string
   /** Guest memory in MiB. */
   memoryMib: number
+  /** How it is encrypted, if it is. */
+  encryption: CaptureEncryption | null
+}
+
+/** How a capture is encrypted. */
+export interface CaptureEncryption {
+  /** Id of the key. */
+  keyId: string
+  /** Random bytes of the capture, in hexadecimal digits. */
+  salt: string
 }
 
 /** SHA-256 of the contract that the core was built from, in hexadecimal digits. */
@@ -747,7 +759,8 @@ export interface Renewal {
 /**
  * The machine that was captured to the first of `directories`; the others are the snapshots that
  * it is a delta to. `identity` is what the snapshot must be; `disks` says where files that its disks
- * are read from are, if they are no longer where they were.
+ * are read from are, if they are no longer where they were; `encryption_key`, 32 bytes, is what they
+ * are encrypted with.
  *
  * # Errors
  * If the promise cannot be made.
@@ -755,7 +768,8 @@ export interface Renewal {
 export declare function restore(
   directories: Array<string>,
   identity: string | undefined | null,
-  disks: Array<DiskSource>
+  disks: Array<DiskSource>,
+  encryptionKey?: Uint8Array | undefined | null
 ): Promise<Failure | NativeMachine>
 
 /** A disk that a captured machine had. */
@@ -789,6 +803,15 @@ export interface TrafficLimits {
   /** Bytes in a second of guest time, in both directions together. */
   bytesPerSecond: number | null
 }
+
+/**
+ * Compares every stored byte of the snapshot in the first of `directories`, and of those that it is a
+ * delta to, with the digests in them. Needs no encryption key.
+ *
+ * # Errors
+ * If the promise cannot be made.
+ */
+export declare function verifyFiles(directories: Array<string>): Promise<Failure | null>
 
 /** Threads that exist now for machines that run. */
 export declare function workerThreads(): number

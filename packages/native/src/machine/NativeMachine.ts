@@ -33,7 +33,7 @@ import {
 import { Effect, Schema, type Scope } from "effect"
 import type * as Addon from "../binding/Addon.ts"
 import { kindMask } from "../binding/decodeEvents.ts"
-import { checkedCapture, checkedRenewal } from "./checkedRequests.ts"
+import { checkedCapture, checkedRenewal, keyBytes } from "./checkedRequests.ts"
 import { guestPorts } from "./guestPorts.ts"
 import { MachineEvents } from "./MachineEvents.ts"
 import { checkDiskFiles, nativeDisk } from "./diskFiles.ts"
@@ -272,9 +272,9 @@ const make = (native: Addon.NativeMachine): Machine => {
     }),
     capture: (...given) =>
       checkedCapture(...given).pipe(
-        Effect.flatMap(([directory, { parent, shared }]) =>
+        Effect.flatMap(([directory, { encryptionKey, parent, shared }]) =>
           call(
-            () => native.capture(directory, parent ?? null, shared ?? null),
+            () => native.capture(directory, parent ?? null, shared ?? null, keyBytes(encryptionKey)),
             (reason: CaptureReason) => new CaptureError({ reason })
           )
         ),

@@ -7,12 +7,13 @@ import {
   CaptureError,
   type CaptureKind,
   describeValue,
+  type EncryptionKey,
   MachineError,
   type Renewal,
   RestoreError,
   type RestoreChain
 } from "@stillpoint/core"
-import { Effect, Schema } from "effect"
+import { Effect, Redacted, Schema } from "effect"
 
 const strictly = { errors: "all", onExcessProperty: "error" } as const
 
@@ -23,9 +24,28 @@ const path = Schema.NonEmptyString.check(
 const isPath = Schema.is(path)
 
 const decodeKind = Schema.decodeUnknownEffect(
-  Schema.Struct({ parent: Schema.optionalKey(Schema.String), shared: Schema.optionalKey(path) }),
+  Schema.Struct({
+    parent: Schema.optionalKey(Schema.String),
+    shared: Schema.optionalKey(path),
+    encryptionKey: Schema.optionalKey(Schema.Unknown)
+  }),
   strictly
 )
+
+/** Bytes of a key. */
+const mostKeyBytes = 32
+
+const isKey = (value: unknown): value is EncryptionKey => {
+  const bytes: unknown = Redacted.isRedacted(value) ? Redacted.value(value) : undefined
+  return bytes instanceof Uint8Array && bytes.byteLength === mostKeyBytes
+}
+
+/** The bytes of a key that was checked; `null` for none. */
+export const keyBytes = (key: EncryptionKey | undefined): Uint8Array | null =>
+  key === undefined ? null : Redacted.value(key)
+
+/** Nothing of the value is told: it may be a secret of another form. */
+const keyExpected = (name: string): string => `${name}.encryptionKey: expected 32 bytes, Redacted, found something else`
 
 /** The directory and the kind of a capture. */
 export const checkedCapture = (
@@ -41,8 +61,15 @@ export const checkedCapture = (
     const message = `capture.shared: expected the path of a folder of objects, found ${describeValue(shared)}`
     return Effect.fail(new CaptureError({ reason: { _tag: "DirectoryUnusable", message } }))
   }
+  const key: unknown = Object(kind)["encryptionKey"]
+  if (key !== undefined && !isKey(key)) {
+    return Effect.fail(new CaptureError({ reason: { _tag: "KeyWrong", message: keyExpected("capture") } }))
+  }
   return decodeKind(kind).pipe(
-    Effect.map((checked) => [directory, checked] as const),
+    Effect.map(({ encryptionKey: _key, ...checked }) => {
+      const kind: CaptureKind = key === undefined ? checked : { ...checked, encryptionKey: key }
+      return [directory, kind] as const
+    }),
     Effect.mapError(
       ({ message }) => new CaptureError({ reason: { _tag: "ParentUnknown", message: `capture: ${message}` } })
     )
@@ -64,7 +91,7 @@ export const checkedRenewal = (given: Renewal): Effect.Effect<Renewal, MachineEr
     ({ message }) => new MachineError({ reason: { _tag: "RenewalInvalid", message: `renewal: ${message}` } })
   )
 
-type Refusal = "SnapshotMissing" | "IdMismatch" | "ParentMissing" | "DiskUnknown"
+type Refusal = "KeyWrong" | "SnapshotMissing" | "IdMismatch" | "ParentMissing" | "DiskUnknown"
 
 /** The parts of a restore; an invalid part has the same reason as one that is not found. */
 const chainParts: ReadonlyArray<readonly [keyof RestoreChain, Refusal, Schema.Constraint]> = [
@@ -91,6 +118,8 @@ export const checkedRestore = (
         `restore: expected { identity, parents, diskSources }, found ${describeValue(given)}`
       )
     }
+    const key: unknown = Reflect.get(given, "encryptionKey")
+    if (key !== undefined && !isKey(key)) return refuse("KeyWrong", keyExpected("restore"))
     const wrong = chainParts.filter(([name, , schema]) => {
       const value: unknown = Reflect.get(given, name)
       return value !== undefined && !Schema.is(schema)(value)

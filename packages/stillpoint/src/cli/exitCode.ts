@@ -7,7 +7,7 @@
  *   2  invalid usage: an unknown verb or option, a policy with an error, a malformed name
  *   3  no snapshot with that name or digest, here or in the registry
  *   4  conflict in the store: the name is taken or was moved in the meantime, or other snapshots need this one
- *   5  not signed by a required key
+ *   5  not signed by a required key, or not encrypted with the given key
  * 125  run, exec, fork: stillpoint itself failed; any other status is the command's own (128 + n: killed by signal n)
  * 130  interrupted (Ctrl-C; the wizard also by Esc, Ctrl-D or the end of its input), 143 terminated (SIGTERM), 129 its terminal was closed (SIGHUP), 141 its output was closed (SIGPIPE)
  * ```
@@ -34,7 +34,11 @@ const statuses: Readonly<Record<string, number>> = {
   NameTaken: 4,
   NameMoved: 4,
   SnapshotNeeded: 4,
-  SnapshotNotSigned: 5
+  SnapshotNotSigned: 5,
+  KeyMissing: 5,
+  KeyWrong: 5,
+  NotEncrypted: 5,
+  FileForged: 5
 }
 
 /** Ends a command with the exit code that its program gave. */

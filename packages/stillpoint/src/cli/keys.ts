@@ -1,5 +1,5 @@
 /**
- * Keys that sign snapshots, and that they must be signed by.
+ * Keys that sign snapshots, that they must be signed by, and that they are encrypted with.
  *
  * @module
  */
@@ -26,21 +26,52 @@ export const requireKey = Flag.String("require-key").pipe(
   Flag.between(0, mostKeys)
 )
 
+export const encryptionKey = Flag.String("encryption-key").pipe(
+  Flag.withDescription(
+    "Encrypt what is stored with the key in this file (32 bytes, or 64 hexadecimal digits), and restore only snapshots that are encrypted with it"
+  ),
+  Flag.optional
+)
+
 /** Flags of keys, as they were given. */
 export interface AskedKeys {
   readonly signKey?: Option.Option<string>
   readonly requireKey?: ReadonlyArray<string>
+  readonly encryptionKey?: Option.Option<string>
 }
 
-const textOf = Effect.fnUntraced(function* (argument: string, path: string) {
-  const { content } = yield* hostFile(path)
+const contentOf = Effect.fnUntraced(function* (argument: string, path: string) {
+  const { content, mode } = yield* hostFile(path)
   const bytes = Buffer.concat(yield* Stream.runCollect(Stream.take(content, 2)))
   if (bytes.byteLength > mostKeyBytes) {
     const found = `more than ${mostKeyBytes} bytes in ${path}`
     return yield* new ArgumentInvalid({ argument, expected: "a key", found })
   }
-  return bytes.toString("utf8")
+  return { bytes, mode }
 }, Effect.scoped)
+
+const textOf = (argument: string, path: string) =>
+  Effect.map(contentOf(argument, path), ({ bytes }) => bytes.toString("utf8"))
+
+/** Bytes of an encryption key. */
+const encryptionKeyBytes = 32
+
+/** The key of an `--encryption-key`. Messages say nothing of what is in the file. */
+const readEncryptionKey = Effect.fnUntraced(function* (path: string) {
+  const argument = "--encryption-key"
+  const { bytes, mode } = yield* contentOf(argument, path)
+  if ((mode & 0o077) !== 0) {
+    const expected = "a file that only its owner can read (chmod 600)"
+    return yield* new ArgumentInvalid({ argument, expected, found: `mode ${mode.toString(8)} of ${path}` })
+  }
+  const text = bytes.toString("latin1").trim()
+  if (/^[0-9a-fA-F]{64}$/.test(text)) return Redacted.make(Uint8Array.from(Buffer.from(text, "hex")))
+  const isRaw = bytes.byteLength === encryptionKeyBytes && !/^[0-9a-fA-F]*$/.test(text)
+  if (isRaw) return Redacted.make(Uint8Array.from(bytes))
+  const expected = `${encryptionKeyBytes} bytes, or ${2 * encryptionKeyBytes} hexadecimal digits (openssl rand -hex 32 makes some)`
+  const found = /^[0-9a-fA-F]+$/.test(text) ? `${text.length} hexadecimal digits` : `${bytes.byteLength} bytes`
+  return yield* new ArgumentInvalid({ argument, expected, found: `${found} in ${path}` })
+})
 
 const wrong = (argument: string, path: string) =>
   Effect.mapError(
@@ -55,13 +86,15 @@ export const readSignKey = (path: string) =>
   )
 
 /** The keys that flags name; those that are not given ask for nothing. */
-export const readKeys = Effect.fnUntraced(function* ({ requireKey = [], signKey = Option.none() }: AskedKeys) {
+export const readKeys = Effect.fnUntraced(function* (asked: AskedKeys) {
+  const { encryptionKey = Option.none(), requireKey = [], signKey = Option.none() } = asked
   const requiredKeys = yield* Effect.forEach(requireKey, (path) =>
     Effect.flatMap(textOf("--require-key", path), (text) => readVerifyingKey(text).pipe(wrong("--require-key", path)))
   )
   const keys: SnapshotKeys = {
     ...(requiredKeys.length === 0 ? {} : { requiredKeys }),
-    ...(Option.isNone(signKey) ? {} : { signingKey: yield* readSignKey(signKey.value) })
+    ...(Option.isNone(signKey) ? {} : { signingKey: yield* readSignKey(signKey.value) }),
+    ...(Option.isNone(encryptionKey) ? {} : { encryptionKey: yield* readEncryptionKey(encryptionKey.value) })
   }
   return keys
 })

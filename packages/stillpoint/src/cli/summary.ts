@@ -25,5 +25,6 @@ export const summary = ({
   storedBytes,
   parent,
   children,
+  encryptionKeyId: manifest?.encryption?.keyId ?? null,
   problem
 })

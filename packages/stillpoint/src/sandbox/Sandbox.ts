@@ -261,7 +261,7 @@ export class Sandbox {
         const store = yield* SnapshotStore
         const staging = yield* store.stage(yield* snapshots.draft)
         const taken = Effect.gen(function* () {
-          const captured = yield* machine.capture(staging.directory, staging.sharing)
+          const captured = yield* machine.capture(staging.directory, staging.kind)
           const { configuration, policy } = restoredFrom.manifest
           const timeline = yield* captureRecording(machine, { kernelPath: "", memoryMib: captured.memoryMib }, [])
           return yield* store.publish(staging, {

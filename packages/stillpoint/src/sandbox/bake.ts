@@ -12,6 +12,7 @@ import {
   type Snapshot,
   sha256,
   Snapshots,
+  SnapshotStore,
   type TagOptions
 } from "@stillpoint/core"
 import type { Policy } from "@stillpoint/triggers"
@@ -141,9 +142,19 @@ export const bake = Effect.fn("bake")(function* (options: BakeOptions) {
 })
 
 /** The name under which a snapshot of this very guest, captured by this very policy and validated so, is found again. */
-const cacheName = ({ spec }: Booted, policy: Policy, validate: BakeOptions["validate"]): string => {
+const cacheName = (
+  { spec }: Booted,
+  policy: Policy,
+  validate: BakeOptions["validate"],
+  keyId: string | undefined
+): string => {
   const validated = validate === undefined ? [] : [commandOf(validate)]
-  const key = JSON.stringify([bootSpecJson(withoutReason(spec)), policy.description, ...validated])
+  const key = JSON.stringify([
+    bootSpecJson(withoutReason(spec)),
+    policy.description,
+    ...validated,
+    ...(keyId === undefined ? [] : [{ keyId }])
+  ])
   return `${cacheRepository}:${sha256(key).slice(0, 32)}`
 }
 
@@ -184,7 +195,9 @@ export const bakedOnce = Effect.fn("bakedOnce")(function* (options: BakeOptions)
   const booted = yield* imageSpec(options)
   const snapshots = yield* Snapshots
   const { name, replace, validate } = options
-  const cached = cacheName(booted, policy, validate)
+  // Stores with different encryption keys cannot use each other's.
+  const { encryptionKeyId } = yield* SnapshotStore
+  const cached = cacheName(booted, policy, validate, encryptionKeyId)
   const found = yield* Effect.option(snapshots.get(cached))
   yield* booted.keep
   // A snapshot that cannot be opened any more is baked again.

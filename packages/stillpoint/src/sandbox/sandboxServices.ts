@@ -27,7 +27,7 @@ export interface StillpointOptions {
   readonly home?: string
   /** Options for resolving images. */
   readonly images?: ImagesOptions
-  /** Keys that sign new snapshots, and keys that are required of restored ones. */
+  /** Keys that sign or encrypt new snapshots, and keys that are required of restored ones. */
   readonly keys?: SnapshotKeys
 }
 

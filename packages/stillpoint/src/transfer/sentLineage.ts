@@ -35,10 +35,10 @@ const filesOf = async (directory: string, manifest: Manifest): Promise<ReadonlyM
 /** The snapshot that a reference means with its lineage, cut into pieces, and where each file of the record stands. */
 export const sentLineage = Effect.fnUntraced(function* <Fault>(reference: string, failed: (cause: unknown) => Fault) {
   const snapshots = yield* Snapshots
-  const own = yield* snapshots.get(reference, { allowUnvalidated: true })
+  const own = yield* snapshots.get(reference, { allowUnvalidated: true, allowLocked: true })
   const lineage = [own]
   for (let { parent } = own.manifest; parent !== null;) {
-    const next = yield* snapshots.get(parent.digest, { allowUnvalidated: true })
+    const next = yield* snapshots.get(parent.digest, { allowUnvalidated: true, allowLocked: true })
     lineage.push(next)
     parent = next.manifest.parent
   }

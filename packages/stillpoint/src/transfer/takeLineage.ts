@@ -65,7 +65,7 @@ export const takeLineage = Effect.fnUntraced(function* (
   for (const digest of record.snapshots.toReversed()) {
     const reference = `sha256:${digest}`
     if ((yield* Effect.result(snapshots.inspect(reference)))._tag === "Success") standing.add(digest)
-    const isHere = yield* Effect.result(snapshots.get(reference, { allowUnvalidated: true }))
+    const isHere = yield* Effect.result(snapshots.get(reference, { allowUnvalidated: true, allowLocked: true }))
     if (isHere._tag === "Failure" || (isSigned(digest) && (yield* snapshots.signers(reference)).length === 0)) {
       missing.push(digest)
     }

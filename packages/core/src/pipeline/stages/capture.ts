@@ -58,7 +58,7 @@ export const capture = (target: string, { parent = null, replace }: CaptureStage
         const recording = yield* captureRecording(frozen.subject, frozen.spec, frozen.earlier)
         const captured = yield* Effect.ensuring(
           frozen.subject.capture(staging.directory, {
-            ...staging.sharing,
+            ...staging.kind,
             ...(parent === null ? {} : { parent: parent.manifest.identity })
           }),
           frozen.giveBack

@@ -20,6 +20,15 @@ pub struct CapturedFile {
     pub guest_address: Option<f64>,
 }
 
+/// How a capture is encrypted.
+#[napi(object, object_from_js = false)]
+pub struct CaptureEncryption {
+    /// Id of the key.
+    pub key_id: String,
+    /// Random bytes of the capture, in hexadecimal digits.
+    pub salt: String,
+}
+
 /// The files of a capture, and its cost.
 #[napi(object, object_from_js = false, use_nullable = true)]
 pub struct CapturedFiles {
@@ -39,6 +48,8 @@ pub struct CapturedFiles {
     pub engine: String,
     /// Guest memory in MiB.
     pub memory_mib: u32,
+    /// How it is encrypted, if it is.
+    pub encryption: Option<CaptureEncryption>,
 }
 
 impl CapturedFiles {
@@ -59,6 +70,10 @@ impl CapturedFiles {
             files: files.collect(),
             engine: facts.engine,
             memory_mib: facts.memory_mib,
+            encryption: captured.files.encryption.map(|encryption| CaptureEncryption {
+                key_id: encryption.key_id,
+                salt: encryption.salt,
+            }),
         }
     }
 }

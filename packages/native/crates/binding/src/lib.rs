@@ -10,6 +10,7 @@ mod captured_files;
 mod disk_source;
 mod disk_spec;
 mod egress_policy;
+mod encryption_key;
 mod engine_choice;
 mod engine_report;
 mod event_batch;

@@ -3,6 +3,7 @@
 use crate::captured_files::CapturedFiles;
 use crate::disk_spec::DiskSpec;
 use crate::egress_policy::{EgressPolicy, TrafficLimits};
+use crate::encryption_key::key_of;
 use crate::engine_choice::EngineChoice;
 use crate::event_batch::{EventBatch, batch, integer, seq};
 use crate::exec_request::{ExecRequest, cells};
@@ -370,7 +371,8 @@ impl NativeMachine {
 
     /// Writes memory and state into an existing empty directory, flushed; `parent` is the
     /// identity of a snapshot that only what changed since then is written against, and `shared` a
-    /// folder of objects, whose chunks are linked and not written.
+    /// folder of objects, whose chunks are linked and not written. With `encryption_key`, 32 bytes, the
+    /// snapshot is encrypted.
     #[napi(ts_return_type = "Promise<Failure | CapturedFiles>")]
     pub fn capture<'env>(
         &self,
@@ -378,7 +380,9 @@ impl NativeMachine {
         directory: String,
         parent: Option<String>,
         shared: Option<String>,
+        encryption_key: Option<Uint8Array>,
     ) -> napi::Result<Object<'env>> {
+        let encryption_key = encryption_key.as_deref().map(key_of).transpose()?;
         promise(env, |settled| {
             let kind = match parent.as_deref().map(str::parse::<SnapshotId>) {
                 None => CaptureKind::Full,
@@ -394,11 +398,17 @@ impl NativeMachine {
             };
             let facts = self.hosted.facts().clone();
             let shared = shared.map(PathBuf::from);
-            self.hosted.capture(Path::new(&directory), kind, shared, None, move |captured| {
-                settle(settled, "CaptureError", captured, |captured| {
-                    CapturedFiles::new(captured, facts)
-                });
-            });
+            self.hosted.capture(
+                Path::new(&directory),
+                kind,
+                shared,
+                encryption_key,
+                move |captured| {
+                    settle(settled, "CaptureError", captured, |captured| {
+                        CapturedFiles::new(captured, facts)
+                    });
+                },
+            );
         })
     }
 

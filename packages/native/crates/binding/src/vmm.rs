@@ -2,13 +2,14 @@
 
 use crate::boot_spec::BootSpec;
 use crate::disk_source::DiskSource;
+use crate::encryption_key::key_of;
 use crate::engine_report::EngineReport;
 use crate::event_batch::{integer, seq};
 use crate::machine::{native, settle};
 use crate::promise::promise;
 use crate::snapshot_disk::SnapshotDisk;
 use napi::Env;
-use napi::bindgen_prelude::{Object, ToNapiValue};
+use napi::bindgen_prelude::{Null, Object, ToNapiValue, Uint8Array};
 use napi_derive::napi;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -20,7 +21,7 @@ use stillpoint_host::session::SessionError;
 use stillpoint_host::workers::Workers;
 use stillpoint_vmm::machine::{CreateError, MachineConfig};
 use stillpoint_vmm::memory;
-use stillpoint_vmm::snapshot::{RestoreError, RestoreOptions, SnapshotId, read_header};
+use stillpoint_vmm::snapshot::{RestoreError, RestoreOptions, SnapshotId, read_header, verify};
 
 /// The threads of all machines in this process.
 pub(crate) static WORKERS: LazyLock<Workers> = LazyLock::new(Workers::new);
@@ -40,7 +41,8 @@ pub fn boot(env: &Env, spec: BootSpec) -> napi::Result<Object<'_>> {
 
 /// The machine that was captured to the first of `directories`; the others are the snapshots that
 /// it is a delta to. `identity` is what the snapshot must be; `disks` says where files that its disks
-/// are read from are, if they are no longer where they were.
+/// are read from are, if they are no longer where they were; `encryption_key`, 32 bytes, is what they
+/// are encrypted with.
 ///
 /// # Errors
 /// If the promise cannot be made.
@@ -50,7 +52,9 @@ pub fn restore(
     directories: Vec<String>,
     identity: Option<String>,
     disks: Vec<DiskSource>,
+    encryption_key: Option<Uint8Array>,
 ) -> napi::Result<Object<'_>> {
+    let encryption_key = encryption_key.as_deref().map(key_of).transpose()?;
     make(env, "RestoreError", move |workers| {
         let directories: Vec<PathBuf> = directories.into_iter().map(PathBuf::from).collect();
         let parsed = identity.as_deref().map(str::parse::<SnapshotId>).transpose();
@@ -60,9 +64,32 @@ pub fn restore(
             found: "identities of another form".to_owned(),
         })?;
         let disk_sources = disks.into_iter().map(Into::into).collect();
-        let options = RestoreOptions { expected_id, disk_sources, ..RestoreOptions::default() };
+        let options = RestoreOptions {
+            expected_id,
+            disk_sources,
+            encryption_key,
+            ..RestoreOptions::default()
+        };
         Hosted::restore(&directories, &options, engines(), workers)
     })
+}
+
+/// Compares every stored byte of the snapshot in the first of `directories`, and of those that it is a
+/// delta to, with the digests in them. Needs no encryption key.
+///
+/// # Errors
+/// If the promise cannot be made.
+#[napi(ts_return_type = "Promise<Failure | null>")]
+pub fn verify_files(env: &Env, directories: Vec<String>) -> napi::Result<Object<'_>> {
+    make_one(
+        env,
+        "RestoreError",
+        move |_workers| {
+            let directories: Vec<PathBuf> = directories.into_iter().map(PathBuf::from).collect();
+            verify(&directories).map_err(Refusal::from)
+        },
+        |()| Null,
+    )
 }
 
 /// The disks of the machine that was captured to `directory`.

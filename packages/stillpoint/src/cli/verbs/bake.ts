@@ -11,7 +11,7 @@ import { bake } from "../../sandbox/bake.ts"
 import { answer } from "../Output.ts"
 import { json, replace } from "../arguments.ts"
 import { at, baking, env, image, memory, platform, workload } from "../imageArguments.ts"
-import { signKey } from "../keys.ts"
+import { encryptionKey, signKey } from "../keys.ts"
 import { progress, sandboxesWith } from "../layers.ts"
 
 export const bakeCommand = Command.make(
@@ -32,9 +32,10 @@ export const bakeCommand = Command.make(
       Flag.optional
     ),
     signKey,
+    encryptionKey,
     json
   },
-  ({ json, name, replace, signKey, validate, ...asked }) =>
+  ({ encryptionKey, json, name, replace, signKey, validate, ...asked }) =>
     baking(asked).pipe(
       Effect.flatMap((options) =>
         bake({
@@ -52,7 +53,7 @@ export const bakeCommand = Command.make(
           baked.why
         ])
       ),
-      sandboxesWith({ json, signKey })
+      sandboxesWith({ json, signKey, encryptionKey })
     )
 ).pipe(
   Command.withDescription("Boot an image, capture it at the given moment, and store the snapshot"),

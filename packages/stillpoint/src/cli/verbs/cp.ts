@@ -15,7 +15,7 @@ import { Sandbox } from "../../sandbox/Sandbox.ts"
 import { ArgumentInvalid } from "../ArgumentInvalid.ts"
 import { answer, note, write } from "../Output.ts"
 import { json, replace } from "../arguments.ts"
-import { requireKey, signKey } from "../keys.ts"
+import { encryptionKey, requireKey, signKey } from "../keys.ts"
 import { sandboxesWith } from "../layers.ts"
 import { isWorkShown } from "../workLine.ts"
 import { hostFile } from "../inputFile.ts"
@@ -108,9 +108,10 @@ export const cpCommand = Command.make(
     replace,
     requireKey,
     signKey,
+    encryptionKey,
     json
   },
-  ({ from, json, name, replace, requireKey, signKey, to }) =>
+  ({ encryptionKey, from, json, name, replace, requireKey, signKey, to }) =>
     Effect.gen(function* () {
       const [source, target] = [readPlace(from), readPlace(to)]
       if (typeof source !== "string" && typeof target === "string") {
@@ -134,7 +135,7 @@ export const cpCommand = Command.make(
         expected: "SNAPSHOT:/PATH on one side and a file on the host on the other",
         found: `${from} and ${to}`
       })
-    }).pipe(Effect.scoped, sandboxesWith({ json, requireKey, signKey }))
+    }).pipe(Effect.scoped, sandboxesWith({ json, requireKey, signKey, encryptionKey }))
 ).pipe(
   Command.withDescription("Copy a file out of a snapshot, or into a new one made from it"),
   Command.withExamples([

@@ -9,16 +9,16 @@ import { Sandbox } from "../../sandbox/Sandbox.ts"
 import { command, json, reference } from "../arguments.ts"
 import { commandIn } from "../commandIn.ts"
 import { notTheCommands } from "../commandStatus.ts"
-import { requireKey } from "../keys.ts"
+import { encryptionKey, requireKey } from "../keys.ts"
 import { sandboxesWith } from "../layers.ts"
 
 export const execCommand = Command.make(
   "exec",
-  { reference, command, requireKey, json },
-  ({ command, json, reference, requireKey }) =>
+  { reference, command, requireKey, encryptionKey, json },
+  ({ command, encryptionKey, json, reference, requireKey }) =>
     Effect.gen(function* () {
       yield* commandIn(yield* Sandbox.of(reference), command, json)
-    }).pipe(Effect.scoped, sandboxesWith({ requireKey }), notTheCommands)
+    }).pipe(Effect.scoped, sandboxesWith({ requireKey, encryptionKey }), notTheCommands)
 ).pipe(
   Command.withDescription(
     "Run a command in a fresh clone, with standard input passed on to it; exits with the command's status"

@@ -13,7 +13,9 @@ import { names } from "../layers.ts"
 
 export const explainCommand = Command.make("explain", { reference, json }, ({ json, reference }) =>
   Effect.gen(function* () {
-    const snapshot: Snapshot = yield* Snapshots.use(({ get }) => get(reference, { allowUnvalidated: true }))
+    const snapshot: Snapshot = yield* Snapshots.use(({ get }) =>
+      get(reference, { allowUnvalidated: true, allowLocked: true })
+    )
     const why = explainSnapshot(snapshot)
     const { digest } = snapshot.manifest
     yield* answer(json, { snapshot: digest, why }, [

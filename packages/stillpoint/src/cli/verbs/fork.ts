@@ -11,7 +11,7 @@ import { answer, write } from "../Output.ts"
 import { command, json, reference } from "../arguments.ts"
 import { notTheCommands, statusOf } from "../commandStatus.ts"
 import { Ended } from "../exitCode.ts"
-import { requireKey } from "../keys.ts"
+import { encryptionKey, requireKey } from "../keys.ts"
 import { sandboxesWith } from "../layers.ts"
 
 const mostClones = 1000
@@ -23,9 +23,10 @@ export const forkCommand = Command.make(
     count: Flag.Int("count").pipe(Flag.withDescription("Number of clones (default: 2)"), Flag.withDefault(2)),
     command,
     requireKey,
+    encryptionKey,
     json
   },
-  ({ command, count, json, reference, requireKey }) =>
+  ({ command, count, encryptionKey, json, reference, requireKey }) =>
     Effect.gen(function* () {
       if (count < 1 || count > mostClones) {
         return yield* new ArgumentInvalid({ argument: "--count", expected: `1 to ${mostClones}`, found: String(count) })
@@ -47,7 +48,7 @@ export const forkCommand = Command.make(
       if (json) yield* answer(true, { clones }, [])
       const failed = statuses.find((status) => status !== 0)
       if (failed !== undefined) return yield* Effect.fail(new Ended(failed))
-    }).pipe(Effect.scoped, sandboxesWith({ requireKey }), notTheCommands)
+    }).pipe(Effect.scoped, sandboxesWith({ requireKey, encryptionKey }), notTheCommands)
 ).pipe(
   Command.withDescription(
     "Run a command in several clones, one after another, without input; exits with the first status that is not 0"

@@ -21,7 +21,8 @@ import { json } from "../arguments.ts"
 import { at } from "../imageArguments.ts"
 import { recordingIn } from "../inputFile.ts"
 import { momentOf } from "../policyFile.ts"
-import { sandboxes } from "../layers.ts"
+import { encryptionKey } from "../keys.ts"
+import { sandboxesWith } from "../layers.ts"
 
 /** The recording in a file, or the one published with a snapshot. */
 const recordingOf = Effect.fnUntraced(function* (from: string) {
@@ -72,9 +73,10 @@ export const replayCommand = Command.make(
       )
     ),
     at,
+    encryptionKey,
     json
   },
-  ({ at, from, json }) =>
+  ({ at, encryptionKey, from, json }) =>
     Effect.gen(function* () {
       const given = yield* readMoment(yield* momentOf(at))
       const timeline = yield* recordingOf(from)
@@ -86,7 +88,7 @@ export const replayCommand = Command.make(
         { cause: causeOf(firing), guestNanos: firing.atNanos, why, agent: asked ? "asked" : "none" },
         [`${causeOf(firing)}, ${guestTimeInWords(firing.atNanos)} of guest time`, why, ...(asked ? [] : [notAsked])]
       )
-    }).pipe(sandboxes)
+    }).pipe(sandboxesWith({ encryptionKey }))
 ).pipe(
   Command.withDescription("Show when a policy would have captured a recorded guest, without booting one"),
   Command.withExamples([

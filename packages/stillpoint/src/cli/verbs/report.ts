@@ -12,7 +12,8 @@ import { reportedRecording, reportedRun } from "../../report/ReportedRun.ts"
 import { answer, write } from "../Output.ts"
 import { json } from "../arguments.ts"
 import { recordingIn } from "../inputFile.ts"
-import { sandboxes } from "../layers.ts"
+import { encryptionKey } from "../keys.ts"
+import { sandboxesWith } from "../layers.ts"
 
 const out = Flag.String("out").pipe(
   Flag.withDescription("Where to write the page (default: report.html); - is standard output"),
@@ -31,14 +32,17 @@ const drawn = Effect.fnUntraced(function* (from: string) {
   return reportedRecording(basename(from), yield* recordingIn(from))
 })
 
-export const reportCommand = Command.make("report", { runs, out, json }, ({ json, out, runs }) =>
-  Effect.gen(function* () {
-    const page = reportPage(yield* Effect.forEach(runs, drawn))
-    const bytes = new TextEncoder().encode(page)
-    if (out === "-") return yield* write(process.stdout, bytes)
-    const sizeBytes = yield* writeWhole(out, Stream.make(bytes))
-    yield* answer(json, { report: out, sizeBytes }, [out])
-  }).pipe(sandboxes)
+export const reportCommand = Command.make(
+  "report",
+  { runs, out, encryptionKey, json },
+  ({ encryptionKey, json, out, runs }) =>
+    Effect.gen(function* () {
+      const page = reportPage(yield* Effect.forEach(runs, drawn))
+      const bytes = new TextEncoder().encode(page)
+      if (out === "-") return yield* write(process.stdout, bytes)
+      const sizeBytes = yield* writeWhole(out, Stream.make(bytes))
+      yield* answer(json, { report: out, sizeBytes }, [out])
+    }).pipe(sandboxesWith({ encryptionKey }))
 ).pipe(
   Command.withDescription(
     "Write a single HTML page that shows a boot, why it was captured at that moment, and its restores"

@@ -10,16 +10,17 @@ import { command, json } from "../arguments.ts"
 import { commandIn } from "../commandIn.ts"
 import { notTheCommands } from "../commandStatus.ts"
 import { at, baking, env, image, memory, platform } from "../imageArguments.ts"
+import { encryptionKey } from "../keys.ts"
 import { progress, sandboxesWith } from "../layers.ts"
 
 export const runCommand = Command.make(
   "run",
-  { image, at, memory, platform, env, command, json },
-  ({ command, json, ...asked }) =>
+  { image, at, memory, platform, env, command, encryptionKey, json },
+  ({ command, encryptionKey, json, ...asked }) =>
     Effect.gen(function* () {
       const sandbox = yield* Effect.provide(Effect.flatMap(baking(asked), Sandbox.create), progress(json))
       yield* commandIn(sandbox, command, json)
-    }).pipe(Effect.scoped, sandboxesWith({ json }), notTheCommands)
+    }).pipe(Effect.scoped, sandboxesWith({ json, encryptionKey }), notTheCommands)
 ).pipe(
   Command.withDescription(
     "Run a command in a clone of an image, with standard input passed on to it; the image is captured on first use. Exits with the command's status"

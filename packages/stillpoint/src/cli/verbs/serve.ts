@@ -6,17 +6,17 @@
 import { Effect } from "effect"
 import { Command } from "effect/cli"
 import { json, reference } from "../arguments.ts"
-import { requireKey } from "../keys.ts"
+import { encryptionKey, requireKey } from "../keys.ts"
 import { sandboxesWith } from "../layers.ts"
 import { perConnection, perRequest, publish, publishClones, readPublish } from "../publishing.ts"
 
 export const serveCommand = Command.make(
   "serve",
-  { reference, publish, perRequest, perConnection, requireKey, json },
-  ({ publish, reference, requireKey, ...how }) =>
+  { reference, publish, perRequest, perConnection, requireKey, encryptionKey, json },
+  ({ encryptionKey, publish, reference, requireKey, ...how }) =>
     Effect.gen(function* () {
       return yield* publishClones(reference, reference, yield* readPublish(publish), how)
-    }).pipe(Effect.scoped, sandboxesWith({ requireKey }))
+    }).pipe(Effect.scoped, sandboxesWith({ requireKey, encryptionKey }))
 ).pipe(
   Command.withDescription(
     "Publish a port until interrupted, served by one shared clone or by a fresh clone per request"

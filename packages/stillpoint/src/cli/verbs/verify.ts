@@ -9,15 +9,15 @@ import { Command } from "effect/cli"
 import { mebibytes } from "../../report/mebibytes.ts"
 import { answer } from "../Output.ts"
 import { json, reference } from "../arguments.ts"
-import { requireKey } from "../keys.ts"
+import { encryptionKey, requireKey } from "../keys.ts"
 import { disksIn } from "../../sandbox/imageSpec.ts"
 import { sandboxesWith } from "../layers.ts"
 import { timed } from "../workLine.ts"
 
 export const verifyCommand = Command.make(
   "verify",
-  { reference, requireKey, json },
-  ({ json, reference, requireKey }) =>
+  { reference, requireKey, encryptionKey, json },
+  ({ encryptionKey, json, reference, requireKey }) =>
     Effect.gen(function* () {
       const snapshots = yield* Snapshots
       // The image is in this store, wherever the snapshot was captured.
@@ -30,5 +30,5 @@ export const verifyCommand = Command.make(
       yield* answer(json, { snapshot: found.digest, ok: true, storedBytes: found.storedBytes }, [
         `${reference}: ok, ${mebibytes(found.storedBytes)} read and verified against ${found.digest.slice(0, 12)}`
       ])
-    }).pipe(sandboxesWith({ json, requireKey }))
+    }).pipe(sandboxesWith({ json, requireKey, encryptionKey }))
 ).pipe(Command.withDescription("Verify every byte of a snapshot"))
