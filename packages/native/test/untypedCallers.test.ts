@@ -91,7 +91,10 @@ describe("whatever a program without types asks", () => {
         yield* machine.capture(directory)
         yield* isDoneOrRefusedByName(
           (...args) => vmm.restore(...(args as unknown as [never, never])),
-          [fc.oneof(rubbish, fc.constant(directory)), nearly({}, ["identity", "parents", "diskSources"])]
+          [
+            fc.oneof(rubbish, fc.constant(directory)),
+            nearly({}, ["identity", "parents", "diskSources", "encryptionKey"])
+          ]
         )
       })
     )

@@ -40,7 +40,7 @@ describe("archives of somebody who means harm", () => {
   let prepared: Prepared
   const hostile = new Map<string, Uint8Array>()
   beforeAll(async () => {
-    prepared = await prepare(base)
+    prepared = await prepare(base, null)
     const entries = await entriesOf(readFileSync(prepared.archive))
     const record = JSON.parse(String(entries.get(recordName))) as Record
     const [own = "", parent = ""] = record.snapshots
@@ -97,14 +97,14 @@ describe("archives of somebody who means harm", () => {
   it("are-refused-by-name-and-leave-the-store-as-it-was", async () => {
     const folder = copyOf(prepared)
     try {
-      const before = await standingIn(folder, prepared.artifacts)
+      const before = await standingIn(folder, prepared)
       for (const [what, archive] of hostile) {
         const path = join(base, "hostile.tar")
         writeFileSync(path, archive)
         const work = Effect.flip(importSnapshot(path, "came"))
-        const refused = await inFolder(folder, prepared.artifacts, work)
+        const refused = await inFolder(folder, prepared, work)
         assert.strictEqual(refused._tag, "TransferInvalid", `${what}: ${refused.message}`)
-        assert.deepStrictEqual(await standingIn(folder, prepared.artifacts), before, what)
+        assert.deepStrictEqual(await standingIn(folder, prepared), before, what)
       }
     } finally {
       rmSync(folder, { recursive: true, force: true })
@@ -133,7 +133,7 @@ describe("archives of somebody who means harm", () => {
         })
       )
       assert.deepStrictEqual(ended, [3, 3, 0])
-      const { left, snapshots } = await standingIn(folder, prepared.artifacts)
+      const { left, snapshots } = await standingIn(folder, prepared)
       assert.deepStrictEqual(left, [])
       assert.include(snapshots, "delta<full came")
       assert.include(snapshots, "full< ")

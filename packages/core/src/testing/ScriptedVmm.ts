@@ -23,6 +23,7 @@ import { type EventBody, type ScriptLine, serviceScript } from "./guestScript.ts
 import { isSecret, scriptedAgent } from "./scriptedAgent.ts"
 import type { PendingAnswer, ScriptedState, ScriptedVmmOptions } from "./ScriptedState.ts"
 import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
+import { keyIdOf } from "../encryption.ts"
 import { sha256 } from "../snapshot/Manifest.ts"
 import {
   type BootSpec,
@@ -37,6 +38,8 @@ import { scriptedMemoryAddress, scriptedPages } from "./scriptedMemory.ts"
 
 /** The content of a scripted machine's `machine.bin`. */
 interface Saved {
+  /** Id of the key that it counts as encrypted with: the files themselves are readable. */
+  readonly keyId?: string
   readonly parent: string | null
   readonly state: ScriptedState
 }
@@ -234,7 +237,16 @@ const makeMachine = (
           const message = `delta since ${parent}: this machine knows ${state.known.join(", ") || "none"}`
           return yield* new CaptureError({ reason: { _tag: "ParentUnknown", message } })
         }
-        const saved: Saved = { parent, state: { ...state, known: [] } }
+        const { encryptionKey } = kind
+        const encryption =
+          encryptionKey === undefined
+            ? null
+            : { keyId: keyIdOf(encryptionKey), salt: sha256(`${state.entropy} ${state.nextSeq}`) }
+        const saved: Saved = {
+          parent,
+          state: { ...state, known: [] },
+          ...(encryption === null ? {} : { keyId: encryption.keyId })
+        }
         const bytes = new TextEncoder().encode(JSON.stringify(saved, replacer))
         const identity = sha256(bytes)
         const contents: ReadonlyArray<readonly [string, Uint8Array]> = [
@@ -261,7 +273,8 @@ const makeMachine = (
             guestAddress: name === "memory.bin" ? scriptedMemoryAddress : null
           })),
           engine: "scripted",
-          memoryMib: state.memoryMib
+          memoryMib: state.memoryMib,
+          encryption
         }
       },
       Effect.mapError((cause) =>
@@ -385,8 +398,10 @@ export const ScriptedVmm = {
                   slotsFilled: 0,
                   known: []
                 })
-        const refuse = (_tag: "FileMissing" | "IdMismatch" | "ParentMismatch" | "ParentMissing", message: string) =>
-          new RestoreError({ reason: { _tag, message } })
+        const refuse = (
+          _tag: "FileMissing" | "KeyWrong" | "IdMismatch" | "ParentMismatch" | "ParentMissing",
+          message: string
+        ) => new RestoreError({ reason: { _tag, message } })
         const readSaved = Effect.fnUntraced(function* (directory: string) {
           const bytes = yield* files
             .read(join(directory, "machine.bin"), 1 << 24)
@@ -394,8 +409,15 @@ export const ScriptedVmm = {
           const saved = JSON.parse(new TextDecoder().decode(bytes), reviver) as Saved
           return { ...saved, identity: sha256(bytes) }
         })
-        const restore = Effect.fnUntraced(function* (directory: string, { identity, parents = [] }: RestoreChain = {}) {
+        const restore = Effect.fnUntraced(function* (
+          directory: string,
+          { encryptionKey, identity, parents = [] }: RestoreChain = {}
+        ) {
           const newest = yield* readSaved(directory)
+          const given = encryptionKey === undefined ? undefined : keyIdOf(encryptionKey)
+          if (newest.keyId !== given) {
+            return yield* refuse("KeyWrong", `${directory}: expected the key ${newest.keyId}, found ${given}`)
+          }
           if (identity !== undefined && newest.identity !== identity) {
             return yield* refuse("IdMismatch", `${directory}: expected ${identity}, found ${newest.identity}`)
           }

@@ -1,7 +1,7 @@
 /** Whatever the disk does while a store is changed: it is as before or as after, all of it can be opened, and nothing else is left. */
+import { randomBytes } from "node:crypto"
 import { rmSync } from "node:fs"
-import { Effect, type Layer } from "effect"
-import type { Artifacts } from "@stillpoint/images"
+import { Effect } from "effect"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { countCalls, injected, systemFaults, whyNotTraced } from "./tracedProcess.ts"
 import { crashed, type Fault, faults, interpose, recorded, withFault } from "./interposedFiles.ts"
@@ -32,25 +32,29 @@ const sampled = <A>(all: ReadonlyArray<A>, next: () => number, most = Number(ask
 
 const without = (folder: string): void => rmSync(folder, { recursive: true, force: true })
 
-describe("a store whose disk fails", () => {
+const stores = [
+  { what: "a store whose disk fails", encryptionKey: null },
+  { what: "a store with an encryption key whose disk fails", encryptionKey: randomBytes(32) }
+]
+
+describe.each(stores)("$what", ({ encryptionKey }) => {
+  const encrypted = encryptionKey === null ? "" : "encrypted: "
   const base = newFolder()
   let prepared: Prepared
-  let artifacts: Layer.Layer<Artifacts>
   let before: ReadonlyArray<string> = []
   beforeAll(async () => {
     await interpose()
-    prepared = await prepare(base)
-    ;({ artifacts } = prepared)
+    prepared = await prepare(base, encryptionKey)
     before = (await standing(copyOf(prepared))).snapshots
   })
   afterAll(() => without(base))
 
   const standing = async (folder: string) => {
-    const found = await standingIn(folder, artifacts)
+    const found = await standingIn(folder, prepared)
     without(folder)
     return found
   }
-  const once = (folder: string, verb: Verb) => inFolder(folder, artifacts, Effect.result(verb(folder, prepared)))
+  const once = (folder: string, verb: Verb) => inFolder(folder, prepared, Effect.result(verb(folder, prepared)))
 
   /** The effect of a verb on the store, and its number of calls. */
   const clean = async (verb: Verb) => {
@@ -103,7 +107,7 @@ describe("a store whose disk fails", () => {
         }
       }
       assert.isAbove(tried, 0)
-      const told = `faults of the system, by strace, in ${shown.map(([name]) => name).join(", ")}: ${tried} processes, 0 failures`
+      const told = `${encrypted}faults of the system, by strace, in ${shown.map(([name]) => name).join(", ")}: ${tried} processes, 0 failures`
       Object.assign(task.meta, { told })
     }
   )
@@ -127,7 +131,7 @@ describe("a store whose disk fails", () => {
           if (result._tag === "Failure") {
             assert.match(String((result.failure as { readonly _tag?: string })._tag), /^[A-Z]\w+$/, of)
           }
-          const found = await standingIn(folder, artifacts)
+          const found = await standingIn(folder, prepared)
           judge(name, found, after, of)
           if (result._tag === "Success") assert.deepStrictEqual(found.snapshots, after, of)
           // And a retry succeeds.
@@ -135,7 +139,7 @@ describe("a store whose disk fails", () => {
           assert.deepStrictEqual((await standing(folder)).snapshots, after, of)
         }
         Object.assign(task.meta, {
-          told: `faults of the disk in ${name}: ${tried.length} of ${points.length} tried at ${calls} calls, 0 failures`
+          told: `${encrypted}faults of the disk in ${name}: ${tried.length} of ${points.length} tried at ${calls} calls, 0 failures`
         })
       }
     )
@@ -147,7 +151,7 @@ describe("a store whose disk fails", () => {
         const next = random(seed + 1)
         const { after } = await clean(verb)
         const worked = copyOf(prepared)
-        const recording = await recorded(worked, () => inFolder(worked, artifacts, verb(worked, prepared)))
+        const recording = await recorded(worked, () => inFolder(worked, prepared, verb(worked, prepared)))
         without(worked)
         const { length } = recording.changes
         assert.isAbove(length, 0)
@@ -163,7 +167,7 @@ describe("a store whose disk fails", () => {
           if (cut === length) assert.deepStrictEqual(found.snapshots, after, of)
         }
         Object.assign(task.meta, {
-          told: `losses of power in ${name}: ${losses} disks made of ${length} recorded changes, 0 failures`
+          told: `${encrypted}losses of power in ${name}: ${losses} disks made of ${length} recorded changes, 0 failures`
         })
       }
     )

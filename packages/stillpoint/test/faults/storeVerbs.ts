@@ -8,7 +8,16 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync
 import { open } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { compactSnapshot, DurableFiles, Journal, Pipeline, Snapshots, SnapshotStore, type Vmm } from "@stillpoint/core"
+import {
+  compactSnapshot,
+  DurableFiles,
+  Journal,
+  Pipeline,
+  type SnapshotKeys,
+  Snapshots,
+  SnapshotStore,
+  type Vmm
+} from "@stillpoint/core"
 import { keepSample, kindTrigger, ScriptedVmm } from "@stillpoint/core/testing"
 import { type ArtifactPiece, Artifacts, ImageError } from "@stillpoint/images"
 import { Effect, Layer, Stream } from "effect"
@@ -66,6 +75,8 @@ export interface Prepared {
   readonly template: string
   readonly archive: string
   readonly artifacts: Layer.Layer<Artifacts>
+  /** The keys of the stores. */
+  readonly keys: Pick<SnapshotKeys, "encryptionKey">
 }
 
 const reference = "docker://registry.test/web:v1"
@@ -77,7 +88,7 @@ export const newFolder = (): string =>
 /** Does something as a process that has seen nothing before. */
 export const inFolder = <A, E>(
   folder: string,
-  artifacts: Layer.Layer<Artifacts>,
+  { artifacts, keys }: Pick<Prepared, "artifacts" | "keys">,
   work: Effect.Effect<A, E, Services>
 ): Promise<A> =>
   Effect.runPromise(
@@ -85,8 +96,8 @@ export const inFolder = <A, E>(
       work,
       Layer.provideMerge(
         Layer.mergeAll(
-          Snapshots.layerHost({ home: join(folder, "home") }),
-          SnapshotStore.layerHost,
+          Snapshots.layerHost({ home: join(folder, "home"), ...keys }),
+          SnapshotStore.layerKeyed(keys),
           artifacts,
           ScriptedVmm.layer(),
           Journal.layerMemory
@@ -107,24 +118,28 @@ const chain = (folder: string) =>
     { policy: kindTrigger("HeartbeatTick", 3), target: (index) => join(folder, `beat-${index}`), deltas: true }
   ).pipe(Stream.runCollect, Effect.scoped)
 
+const keyIn = (base: string): string => join(base, "encryption.key")
+
 /** The prepared content of a folder, for any process. */
 export const preparedIn = (base: string): Prepared => ({
   base,
   template: join(base, "template"),
   archive: join(base, "archive.tar"),
-  artifacts: registryIn(join(base, "registry"))
+  artifacts: registryIn(join(base, "registry")),
+  keys: existsSync(keyIn(base)) ? { encryptionKey: readFileSync(keyIn(base)) } : {}
 })
 
-/** Makes what verbs begin with, once. */
-export const prepare = async (base: string): Promise<Prepared> => {
+/** Makes what verbs begin with, once; encrypted if a key is given. */
+export const prepare = async (base: string, encryptionKey: Uint8Array | null): Promise<Prepared> => {
+  if (encryptionKey !== null) writeFileSync(keyIn(base), encryptionKey, { mode: 0o600 })
   const prepared = preparedIn(base)
-  const { archive, artifacts, template } = prepared
+  const { archive, template } = prepared
   const elsewhere = join(base, "elsewhere")
   mkdirSync(join(base, "registry"))
   for (const folder of [elsewhere, template]) mkdirSync(join(folder, "home"), { recursive: true, mode: 0o700 })
   await inFolder(
     elsewhere,
-    artifacts,
+    prepared,
     Effect.gen(function* () {
       yield* keepLineage
       yield* exportSnapshot("web", archive)
@@ -133,7 +148,7 @@ export const prepare = async (base: string): Promise<Prepared> => {
   )
   await inFolder(
     template,
-    artifacts,
+    prepared,
     Effect.gen(function* () {
       yield* kept("old", "old")
       yield* kept("new", "new", { parent: "old" })
@@ -190,10 +205,10 @@ export interface Standing {
 }
 
 /** Opens the store of a folder as the next process does, and returns its content; throws if something cannot be opened. */
-export const standingIn = (folder: string, artifacts: Layer.Layer<Artifacts>): Promise<Standing> =>
+export const standingIn = (folder: string, prepared: Prepared): Promise<Standing> =>
   inFolder(
     folder,
-    artifacts,
+    prepared,
     Effect.gen(function* () {
       const snapshots = yield* Snapshots
       const store = yield* SnapshotStore

@@ -11,5 +11,5 @@ const [name = "", folder = "", base = ""] = process.argv.slice(2)
 const prepared = preparedIn(base)
 const verb = verbs[name]
 if (verb === undefined) throw new Error(`no verb ${name}`)
-const done = await inFolder(folder, prepared.artifacts, Effect.result(verb(folder, prepared)))
+const done = await inFolder(folder, prepared, Effect.result(verb(folder, prepared)))
 process.exitCode = done._tag === "Success" ? 0 : 3
