@@ -21,6 +21,7 @@ use crate::turns::{Seat, Tell};
 use crate::workers::Workers;
 use std::collections::VecDeque;
 use std::time::Instant;
+use stillpoint_vmm::arriving::attended;
 
 mod standing;
 use standing::{Run, Standing, StandingRun};
@@ -73,7 +74,7 @@ pub enum Slice<R> {
 }
 
 /// An operation waiting for its machine: called with it, or with why it cannot have it.
-type Operation<M> = Box<dyn FnOnce(Result<(&mut M, &Inner<M>), SessionError>) + Send>;
+type Operation<M> = Box<dyn FnOnce(Result<(&mut M, &Arc<Inner<M>>), SessionError>) + Send>;
 
 enum Parked<M> {
     /// No operation in progress.
@@ -401,7 +402,10 @@ impl<M: Send + 'static> Inner<M> {
             }
             if let Some(operation) = state.mailbox.pop_front() {
                 drop(state);
-                if let Err(message) = guarded(|| operation(Ok((&mut machine, self)))) {
+                let inner = Arc::clone(self);
+                let goes_on = move || !inner.lock().closing;
+                let operate = || attended(goes_on, || operation(Ok((&mut machine, self))));
+                if let Err(message) = guarded(operate) {
                     break SessionError::Panicked { message };
                 }
                 continue;

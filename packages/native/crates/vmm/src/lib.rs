@@ -11,6 +11,7 @@
 //!    └── snapshot ── a machine in files
 //! ```
 
+pub mod arriving;
 pub mod board;
 pub mod boards;
 pub mod conformance;

@@ -2,8 +2,12 @@
 
 use super::{Inner, SessionError, Slice};
 use crate::guarded::guarded;
+use crate::sync::Arc;
+use std::cell::Cell;
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::time::Instant;
+use stillpoint_vmm::arriving::attended;
 
 /// The state of a run after a slice.
 pub(super) enum Standing {
@@ -20,7 +24,7 @@ pub(super) enum Standing {
 /// A run whose slices another component executes.
 pub(super) trait StandingRun<M>: Send {
     /// Executes one slice, if it is the run's turn.
-    fn go_on(&mut self, machine: &mut M, inner: &Inner<M>) -> Standing;
+    fn go_on(&mut self, machine: &mut M, inner: &Arc<Inner<M>>) -> Standing;
 
     /// There will be no further slice.
     fn refuse(self: Box<Self>, why: SessionError);
@@ -42,10 +46,11 @@ impl<S, D, R> Run<S, D, R> {
 
 impl<M, S, D, R> StandingRun<M> for Run<S, D, R>
 where
+    M: 'static,
     S: FnMut(&mut M) -> Slice<R> + Send,
     D: FnOnce(Result<R, SessionError>) + Send,
 {
-    fn go_on(&mut self, machine: &mut M, inner: &Inner<M>) -> Standing {
+    fn go_on(&mut self, machine: &mut M, inner: &Arc<Inner<M>>) -> Standing {
         let turn = inner.workers.turns().take(&inner.seat, self.has_returned);
         if turn.is_none() {
             if !inner.lock().pausing {
@@ -55,8 +60,19 @@ where
             (inner.interrupt)();
         }
         self.has_returned = true;
-        let sliced = guarded(|| (self.slice)(machine));
-        drop(turn);
+        let turn = Rc::new(Cell::new(turn));
+        let goes_on = {
+            let (turn, inner) = (Rc::clone(&turn), Arc::clone(inner));
+            move || {
+                // Who waits for something outside lets others execute, and takes its next turn in line.
+                if turn.take().is_some() {
+                    (inner.interrupt)();
+                }
+                !inner.lock().closing
+            }
+        };
+        let sliced = attended(goes_on, || guarded(|| (self.slice)(machine)));
+        drop(turn.take());
         let (standing, result) = match sliced {
             Ok(Slice::Done(result)) => (Standing::Over, result),
             Ok(Slice::Interrupted(result)) => (Standing::Ready, result),

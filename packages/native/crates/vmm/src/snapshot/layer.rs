@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::ptr::NonNull;
@@ -14,6 +15,7 @@ use super::encryption::ChunkCipher;
 use super::header::{open_file, read_file};
 use super::objects::{DIGEST_BYTES, Object, ObjectId};
 use super::{CHUNK_BYTES, CHUNK_PAGES, RestoreError, SnapshotId};
+use crate::arriving::Arrival;
 use crate::memory::{MemoryError, PAGE_BYTES, Region, filled_page, limit_bytes};
 
 /// More than the step of any file system's clock.
@@ -28,19 +30,26 @@ struct FileKey {
     device: u64,
     inode: u64,
     modified: (i64, i64),
+    /// Number of the arrival of a file that is not all there yet, which each arriving byte modifies.
+    arrival: Option<u64>,
 }
 
 impl FileKey {
-    fn of(metadata: &Metadata) -> Self {
+    fn of(metadata: &Metadata, arrival: Option<&Arrival>) -> Self {
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            modified: if arrival.is_none() { modified } else { (0, 0) },
+            arrival: arrival.map(|arrival| arrival.number),
         }
     }
 
     /// Whether the last modification is so old that a further change has another time, and so another key.
     fn is_settled(&self) -> bool {
+        if self.arrival.is_some() {
+            return false;
+        }
         let (seconds, nanos) = self.modified;
         let since = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
         since
@@ -64,6 +73,19 @@ pub(super) struct LayerKey {
 struct ChunkFile {
     file: File,
     path: String,
+    arrival: Option<Arrival>,
+}
+
+impl ChunkFile {
+    /// Waits for bytes that are still to come.
+    fn require(&self, offset: u64, len: usize) -> io::Result<()> {
+        self.arrival.as_ref().map_or(Ok(()), |arrival| arrival.require(offset, len as u64))
+    }
+
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.require(offset, bytes.len())?;
+        self.file.read_exact_at(bytes, offset)
+    }
 }
 
 /// Stored pages, as the snapshot that they belong to describes them.
@@ -116,7 +138,9 @@ fn open_sized(path: &Path, bytes: u64) -> Result<(ChunkFile, FileKey), RestoreEr
             found: metadata.len(),
         });
     }
-    Ok((ChunkFile { file, path: name }, FileKey::of(&metadata)))
+    let arrival = Arrival::of(&metadata);
+    let key = FileKey::of(&metadata, arrival.as_ref());
+    Ok((ChunkFile { file, path: name, arrival }, key))
 }
 
 impl Layer {
@@ -215,6 +239,10 @@ impl Layer {
 
     /// Reads and verifies a chunk.
     fn fill(&self, chunk: usize) -> Result<(), MemoryError> {
+        // Before the lock: machines whose chunks are here do not wait for those of others.
+        if let Some(part) = self.part(chunk) {
+            part.require()?;
+        }
         let _filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         if self.verified[chunk / 64].load(Ordering::Acquire) >> (chunk % 64) & 1 == 1 {
             return Ok(());
@@ -269,7 +297,8 @@ impl Layer {
     }
 
     fn verify_objects(&self, objects: &[Object]) -> Result<(), RestoreError> {
-        for (object, ChunkFile { file, path }) in objects.iter().zip(&self.files) {
+        for (object, file) in objects.iter().zip(&self.files) {
+            let path = &file.path;
             let mut index = vec![0; object.slots as usize * DIGEST_BYTES];
             file.read_exact_at(&mut index, object.index_offset()).map_err(|error| {
                 RestoreError::FileUnreadable { file: path.clone(), reason: error.to_string() }
@@ -309,16 +338,23 @@ impl Part<'_> {
         self.number * CHUNK_BYTES as u64
     }
 
+    fn require(&self) -> Result<(), MemoryError> {
+        self.file.require(self.offset(), self.len).map_err(|error| self.unreadable(&error))
+    }
+
     fn read(&self, bytes: &mut [u8]) -> Result<(), MemoryError> {
-        self.file.file.read_exact_at(bytes, self.offset()).map_err(|error| {
-            MemoryError::UnreadableChunk {
-                file: self.file.path.clone(),
-                chunk: self.number,
-                offset: self.offset(),
-                len: self.len as u64,
-                reason: error.to_string(),
-            }
-        })
+        let read = self.file.read_exact_at(bytes, self.offset());
+        read.map_err(|error| self.unreadable(&error))
+    }
+
+    fn unreadable(&self, error: &io::Error) -> MemoryError {
+        MemoryError::UnreadableChunk {
+            file: self.file.path.clone(),
+            chunk: self.number,
+            offset: self.offset(),
+            len: self.len as u64,
+            reason: error.to_string(),
+        }
     }
 
     fn check(&self, bytes: &[u8], digest: &[u8; DIGEST_BYTES]) -> Result<(), MemoryError> {
