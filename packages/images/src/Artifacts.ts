@@ -4,7 +4,7 @@
  * @module
  */
 import { type AddonError, NativeImages } from "@stillpoint/native"
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Effect, Layer, Schema, type Scope } from "effect"
 import type { ImageError } from "./ImageError.ts"
 import { checked, errorOf, ImagesData, type ImagesOptions, storeOf } from "./ImagesOptions.ts"
 import { listened } from "./listened.ts"
@@ -22,6 +22,35 @@ export const ArtifactPiece = Schema.Struct({
 })
 export type ArtifactPiece = typeof ArtifactPiece.Type
 
+/** A file of an artifact that arrives: blocks of 16 KiB, and behind them the BLAKE3 of each. */
+export const ArrivingFile = Schema.Struct({
+  path: Schema.NonEmptyString,
+  size: natural,
+  /** BLAKE3 of the digests behind the blocks: 64 hexadecimal digits. */
+  index: Schema.String.check(Schema.isPattern(/^[0-9a-f]{64}$/)),
+  /** Its pieces, one behind the other; elsewhere it is zero. */
+  pieces: Schema.Array(Schema.Struct({ offset: natural, digest: ArtifactPiece.fields.digest, size: natural }))
+})
+export type ArrivingFile = typeof ArrivingFile.Type
+
+/** A part of an arriving file, by the file's number. */
+export interface ArrivingPart {
+  readonly file: number
+  readonly from: number
+  readonly to: number
+}
+
+/** Files of an artifact that arrive while machines read them: who needs what is not there waits for it. */
+export interface Arrival {
+  /** Fetches parts in the background, in this order, after those that were named before. */
+  readonly ahead: (parts: ReadonlyArray<ArrivingPart>) => Effect.Effect<void>
+  /** Fetches everything else in the background. */
+  readonly rest: Effect.Effect<void>
+  readonly progress: Effect.Effect<TransferProgress & { readonly fetchedBytes: number }>
+  /** Waits until everything that was named is there; the first failure ends the fetching in the background. */
+  readonly settled: Effect.Effect<void, ImageError>
+}
+
 const isListener = (value: unknown): value is (progress: TransferProgress) => void => typeof value === "function"
 const Watched = Schema.Struct({
   onProgress: Schema.optionalKey(Schema.declare(isListener, { expected: "a function" }))
@@ -36,6 +65,7 @@ const PushRequest = Schema.Struct({
   }),
   watched: Watched
 })
+const ArriveRequest = Schema.Struct({ reference: Schema.String, files: Schema.Array(ArrivingFile) })
 const FetchRequest = Schema.Struct({
   reference: Schema.String,
   pieces: Schema.Array(ArtifactPiece),
@@ -117,6 +147,14 @@ export class Artifacts extends Context.Service<
       pieces: ReadonlyArray<ArtifactPiece>,
       options?: TransferOptions
     ) => Effect.Effect<void, ImageError>
+    /**
+     * Has files arrive while the scope is open: a block of 16 KiB is fetched when a machine reads it first, and everything is verified
+     * before it is written. A registry that fails is tried again as often as usual; then the machine that waits gets the error.
+     */
+    readonly arrive: (
+      reference: string,
+      files: ReadonlyArray<ArrivingFile>
+    ) => Effect.Effect<Arrival, ImageError, Scope.Scope>
   }
 >()("@stillpoint/images/Artifacts") {
   /** Artifacts of registries, with the given options. */
@@ -147,6 +185,29 @@ export class Artifacts extends Context.Service<
             const { end, told } = watching(watched)
             yield* Effect.mapError(native.fetchArtifact(store, reference, mutable(pieces), told), errorOf)
             yield* end
+          }),
+          arrive: Effect.fn("Artifacts.arrive")(function* (named, given) {
+            const { files, reference } = yield* checked(ArriveRequest, { reference: named, files: given })
+            const asked = files.map(({ pieces, ...file }) => ({
+              ...file,
+              pieces: pieces.map(({ digest, offset, size }) => ({
+                digest,
+                size,
+                places: [{ file: file.path, offset }]
+              }))
+            }))
+            const arrival = yield* Effect.mapError(native.arrive(store, reference, asked), errorOf)
+            const progress = Effect.map(arrival.progress, ({ fetchedBytes, hereBytes, totalBytes }) => ({
+              doneBytes: hereBytes,
+              totalBytes,
+              fetchedBytes
+            }))
+            return {
+              ahead: (parts) => arrival.ahead([...parts]),
+              rest: arrival.rest,
+              progress,
+              settled: Effect.asVoid(Effect.mapError(arrival.settled, errorOf))
+            } satisfies Arrival
           })
         })
       })

@@ -3,11 +3,14 @@
  *
  * @module
  */
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
 import type * as Addon from "./binding/Addon.ts"
 import { type AddonError, loadAddon } from "./binding/loadAddon.ts"
 
 export type {
+  ArrivalFile,
+  ArrivalPart,
+  ArrivalProgress,
   ArtifactPiece,
   CachedImage,
   Failure,
@@ -51,9 +54,29 @@ export interface ImageBridge {
     pieces: Array<Addon.ArtifactPiece>,
     onProgress: (progress: Addon.ImageProgress) => void
   ) => Effect.Effect<void, Addon.Failure>
+  /** Files of an artifact that arrive while the scope is open; machines that read them wait. */
+  readonly arrive: (
+    store: Addon.ImageStore,
+    reference: string,
+    files: Array<Addon.ArrivalFile>
+  ) => Effect.Effect<ArrivalBridge, Addon.Failure, Scope.Scope>
   /** One of every failure, for tests. */
   readonly everyFailure: ReadonlyArray<Addon.Failure>
 }
+
+/** Files of an artifact that arrive. */
+export interface ArrivalBridge {
+  /** Has these parts fetched in the background, in this order. */
+  readonly ahead: (parts: Array<Addon.ArrivalPart>) => Effect.Effect<void>
+  /** Has everything else fetched in the background. */
+  readonly rest: Effect.Effect<void>
+  readonly progress: Effect.Effect<Addon.ArrivalProgress>
+  /** Waits until everything that was named is here. */
+  readonly settled: Effect.Effect<Addon.ArrivalProgress, Addon.Failure>
+}
+
+const outcomeOf = <A extends object>(outcome: Addon.Failure | A): Effect.Effect<A, Addon.Failure> =>
+  "failed" in outcome ? Effect.fail(outcome) : Effect.succeed<A>(outcome)
 
 /** The bridge; fails where there is no addon. */
 export const bridge: Effect.Effect<ImageBridge, AddonError> = Effect.map(loadAddon, (native) => {
@@ -72,9 +95,7 @@ export const bridge: Effect.Effect<ImageBridge, AddonError> = Effect.map(loadAdd
           ended
         )
       )
-      return Effect.flatMap(given, (outcome) =>
-        "failed" in outcome ? Effect.fail(outcome) : Effect.succeed<A>(outcome)
-      )
+      return Effect.flatMap(given, outcomeOf)
     })
   const nobody = () => {}
   return {
@@ -86,6 +107,21 @@ export const bridge: Effect.Effect<ImageBridge, AddonError> = Effect.map(loadAdd
     artifactManifest: (store, reference) => run(nobody, (task) => task.artifactManifest(store, reference)),
     fetchArtifact: (store, reference, pieces, onProgress) =>
       Effect.asVoid(run(onProgress, (task) => task.fetchArtifact(store, reference, pieces))),
+    arrive: (store, reference, files) =>
+      Effect.acquireRelease(
+        run<Addon.ArtifactArrival>(nobody, (task) => task.arrive(store, reference, files)),
+        (arrival) => Effect.promise(() => arrival.close())
+      ).pipe(
+        Effect.map((arrival) => ({
+          ahead: (parts) => Effect.sync(() => arrival.ahead(parts)),
+          rest: Effect.sync(() => arrival.rest()),
+          progress: Effect.sync(() => arrival.progress()),
+          settled: Effect.flatMap(
+            Effect.promise(() => arrival.settle()),
+            outcomeOf
+          )
+        }))
+      ),
     everyFailure: native.everyImageFailure()
   }
 })

@@ -65,7 +65,9 @@ const registryIn = (folder: string): Layer.Layer<Artifacts> => {
           for (const piece of pieces) await write(piece)
         },
         catch: failed
-      })
+      }),
+    // No fault is injected into a lazy pull here.
+    arrive: () => Effect.fail(failed("no lazy pull"))
   })
 }
 

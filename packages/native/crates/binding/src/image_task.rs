@@ -1,17 +1,15 @@
 //! Operations on images, on threads of their own; each can be interrupted.
 
+use crate::arrival::{ArrivalFile, ArtifactArrival, elsewhere};
 use crate::artifact::{ArtifactFetched, ArtifactManifest, ArtifactPiece, ArtifactPushed};
 use crate::event_batch::{integer, seq};
 use crate::image::{CachedImage, NativeImage};
-use crate::image_request::{ImageRequest, ImageStore, failure};
-use crate::promise::promise;
-use crate::vmm::WORKERS;
+use crate::image_request::{ImageRequest, ImageStore};
 use napi::Env;
 use napi::bindgen_prelude::{Function, Object, ToNapiValue, Uint8Array};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
-use std::sync::{Arc, Mutex, PoisonError};
-use stillpoint_host::guarded::guarded;
+use std::sync::Arc;
 use stillpoint_images::error::ImageError;
 use stillpoint_images::resolve::{Request, Store};
 use stillpoint_images::sources::registry::{Artifact, Piece};
@@ -154,6 +152,18 @@ impl ImageTask {
         })
     }
 
+    /// Begins the arrival of files of an artifact.
+    #[napi(ts_return_type = "Promise<Failure | ArtifactArrival>")]
+    pub fn arrive<'env>(
+        &self,
+        env: &'env Env,
+        store: ImageStore,
+        reference: String,
+        files: Vec<ArrivalFile>,
+    ) -> napi::Result<Object<'env>> {
+        self.execute(env, move |_| ArtifactArrival::open(store, &reference, files))
+    }
+
     /// The images in the cache, least recently used first.
     #[napi(ts_return_type = "Promise<Failure | Array<CachedImage>>")]
     pub fn list<'env>(&self, env: &'env Env, store: ImageStore) -> napi::Result<Object<'env>> {
@@ -189,25 +199,6 @@ impl ImageTask {
         work: impl FnOnce(&Watch) -> Result<T, ImageError> + Send + 'static,
     ) -> napi::Result<Object<'env>> {
         let watch = Arc::clone(&self.watch);
-        promise(env, |settled| {
-            let promise = Arc::new(Mutex::new(Some(settled)));
-            let finish = Arc::clone(&promise);
-            let answer = move |outcome: Result<T, ImageError>| {
-                let promise = finish.lock().unwrap_or_else(PoisonError::into_inner).take();
-                match (promise, outcome) {
-                    (Some(promise), Ok(value)) => promise.value(value),
-                    (Some(promise), Err(error)) => promise.failure(failure(&error)),
-                    (None, _) => {}
-                }
-            };
-            let refuse = answer.clone();
-            let job = move || {
-                let done = guarded(|| work(&watch));
-                answer(done.unwrap_or_else(|message| Err(ImageError::Panicked { message })));
-            };
-            if let Err(refused) = WORKERS.execute(job) {
-                refuse(Err(ImageError::Panicked { message: refused.to_string() }));
-            }
-        })
+        elsewhere(env, move || work(&watch))
     }
 }

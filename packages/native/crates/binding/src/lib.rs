@@ -4,6 +4,7 @@
 // The exports are generated for the addon only; a test build does not call them.
 #![cfg_attr(test, allow(dead_code))]
 
+mod arrival;
 mod artifact;
 mod boot_spec;
 mod captured_files;

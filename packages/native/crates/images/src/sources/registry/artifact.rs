@@ -60,7 +60,7 @@ pub struct Pushed {
 }
 
 /// An artifact of a registry.
-pub struct Artifact<'a>(RegistrySource<'a>);
+pub struct Artifact<'a>(pub(super) RegistrySource<'a>);
 
 impl<'a> Artifact<'a> {
     /// The artifact of a reference.
@@ -292,7 +292,7 @@ fn fetch_piece(
     piece: &Piece,
 ) -> Result<Vec<u8>, ImageError> {
     let Piece { digest, size, .. } = piece;
-    let (body, _) = source.open_at(endpoint, digest, *size, 0)?;
+    let (body, _) = source.open_at(endpoint, digest, *size, &(0..*size))?;
     let blob = Blob::new(source, std::slice::from_ref(endpoint), digest.clone(), *size, body);
     let mut content = Vec::with_capacity(*size as usize);
     // One byte more is too many, and is seen.

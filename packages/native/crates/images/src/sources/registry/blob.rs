@@ -60,9 +60,11 @@ impl<'a> Blob<'a> {
 
     fn open_rest(&mut self) -> Result<(), ImageError> {
         self.body = None;
-        let opened = self.source.open_at(self.endpoint()?, &self.digest, self.size, self.done)?;
-        self.body = Some(opened.0);
-        self.again = opened.1;
+        let wanted = self.done..self.size;
+        let (body, coming) =
+            self.source.open_at(self.endpoint()?, &self.digest, self.size, &wanted)?;
+        self.body = Some(body);
+        self.again = self.done - coming.start;
         Ok(())
     }
 

@@ -52,13 +52,15 @@ pub(super) struct Ask<'a> {
     pub(super) authorization: Option<&'a str>,
     /// From which byte on.
     pub(super) from: u64,
+    /// The first byte that is not wanted; none: all that follow.
+    pub(super) to: Option<u64>,
     pub(super) verb: Verb<'a>,
 }
 
 impl<'a> Ask<'a> {
     /// An anonymous request.
     pub(super) fn of(url: &'a str, verb: Verb<'a>) -> Self {
-        Self { url, accept: None, authorization: None, from: 0, verb }
+        Self { url, accept: None, authorization: None, from: 0, to: None, verb }
     }
 }
 
@@ -203,8 +205,10 @@ impl Client {
                 if let Some(authorization) = authorization {
                     request = request.header("authorization", authorization);
                 }
-                if ask.from > 0 {
-                    request = request.header("range", format!("bytes={}-", ask.from));
+                if ask.from > 0 || ask.to.is_some() {
+                    let last =
+                        ask.to.map_or_else(String::new, |to| to.saturating_sub(1).to_string());
+                    request = request.header("range", format!("bytes={}-{last}", ask.from));
                 }
                 // No proxy leads to this host.
                 if is_loopback(&here.host) { request.config().proxy(None).build() } else { request }

@@ -11,6 +11,7 @@
 //!
 //! Source: OCI distribution specification 1.1, "Pull".
 
+mod arrival;
 mod artifact;
 mod blob;
 mod credentials;
@@ -20,6 +21,7 @@ mod login;
 mod options;
 mod steady;
 
+pub use arrival::{Arrival, ArrivalState, Arriving, ArrivingFile};
 pub use artifact::{Artifact, MOST_PIECE_BYTES, Piece, Place, Pushed};
 pub use credentials::Credentials;
 pub use options::{Registries, RegistryOptions};
@@ -37,6 +39,7 @@ use login::{Login, challenge};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Read;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 use steady::Steady;
@@ -191,26 +194,28 @@ impl<'a> RegistrySource<'a> {
         Err(last.unwrap_or(ImageError::Cancelled))
     }
 
-    /// The bytes of a blob from `from` on, behind so many that are to be passed over: a registry need not know ranges.
+    /// The bytes of a blob in `wanted`, and where those that come stand in it: a registry need not know ranges.
     fn open_at(
         &self,
         endpoint: &Endpoint,
         digest: &Digest,
         size: u64,
-        from: u64,
-    ) -> Result<(Body, u64), ImageError> {
+        wanted: &Range<u64>,
+    ) -> Result<(Body, Range<u64>), ImageError> {
         let url = self.blob_url(endpoint, digest);
-        let answer = self.ask(endpoint, &Ask { from, ..Ask::of(&url, Verb::Get) })?;
+        let (from, to) = (wanted.start, (wanted.end < size).then_some(wanted.end));
+        let answer = self.ask(endpoint, &Ask { from, to, ..Ask::of(&url, Verb::Get) })?;
         let status = answer.status().as_u16();
         if status == 404 {
             let place = format!("{}/{}", self.registry, self.name);
             return Err(ImageError::BlobMissing { place, digest: digest.to_string() });
         }
-        let begins_at = if status == 206 { from } else { 0 };
-        if status != 200 && (status != 206 || from == 0) {
+        let is_range = from > 0 || to.is_some();
+        if status != 200 && (status != 206 || !is_range) {
             return Err(refusal(&self.client, answer));
         }
-        if begins_at > 0 {
+        let coming = if status == 206 { wanted.clone() } else { 0..size };
+        if status == 206 {
             let begins = format!("bytes {from}-");
             let range = answer.header("content-range").unwrap_or_default();
             if !range.starts_with(&begins) {
@@ -219,13 +224,13 @@ impl<'a> RegistrySource<'a> {
             }
         }
         let length = answer.response.body().content_length();
-        if let Some(length) = length.filter(|length| *length != size - begins_at) {
-            let found = length.saturating_add(begins_at).to_string();
+        if let Some(length) = length.filter(|length| *length != coming.end - coming.start) {
+            let found = length.saturating_add(coming.start).to_string();
             let digest = digest.to_string();
-            return Err(ImageError::BlobSizeWrong { digest, expected: size, found });
+            return Err(ImageError::BlobSizeWrong { digest, expected: coming.end, found });
         }
         let body = answer.response.into_body().into_with_config().limit(u64::MAX).reader();
-        Ok((self.client.steady(body), from - begins_at))
+        Ok((self.client.steady(body), coming))
     }
 
     /// The requested content: its digest, its size, and the announced media type.
@@ -343,7 +348,7 @@ impl Source for RegistrySource<'_> {
                 return Ok(Box::new(std::io::Cursor::new(bytes)) as Box<dyn Read>);
             }
             let Descriptor { digest, size, .. } = descriptor;
-            let (body, _) = self.open_at(endpoint, digest, *size, 0)?;
+            let (body, _) = self.open_at(endpoint, digest, *size, &(0..*size))?;
             let at = self.endpoints.iter().position(|one| std::ptr::eq(one, endpoint));
             let from_here = &self.endpoints[at.unwrap_or_default()..];
             Ok(Box::new(Blob::new(self, from_here, digest.clone(), *size, body)) as Box<dyn Read>)
