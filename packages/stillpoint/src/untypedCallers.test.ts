@@ -17,6 +17,7 @@ import * as fc from "fast-check"
 import { exportSnapshot } from "./archive/exportSnapshot.ts"
 import { importSnapshot } from "./archive/importSnapshot.ts"
 import * as Exported from "./index.ts"
+import { pullLazily } from "./registry/pullLazily.ts"
 import { pullSnapshot } from "./registry/pullSnapshot.ts"
 import { pushSnapshot } from "./registry/pushSnapshot.ts"
 import { report } from "./report/report.ts"
@@ -149,6 +150,12 @@ const entries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.Ar
     registries,
     fc.oneof(rubbish, fc.constant("web")),
     nearly({}, ["onProgress", "replace", "expecting"])
+  ],
+  pullLazily: [
+    pullLazily as unknown as Untyped,
+    registries,
+    fc.oneof(rubbish, fc.constant("web")),
+    nearly({}, ["onProgress", "replace", "expecting", "rest"])
   ],
   report: [withKept(report as unknown as Untyped), fc.oneof(rubbish, fc.array(references, { maxLength: 2 }))],
   reportedRun: [withKept(reportedRun as unknown as Untyped), references],

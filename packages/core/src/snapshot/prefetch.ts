@@ -82,25 +82,61 @@ const noSnapshot = (found: unknown) =>
     found: describeValue(found)
   })
 
-const prefetched = (snapshot: Snapshot): Effect.Effect<Prefetched, FileFault | FileUnfit> => {
-  const ranges = snapshot.validation?.workingSet?.ranges ?? []
+/** A part of a file of a snapshot. */
+export interface SnapshotPart {
+  readonly path: string
+  readonly from: number
+  readonly to: number
+}
+
+/** The parts of memory's files that hold a recorded working set. */
+const workingSetOf = ({ manifest, validation }: Pick<Snapshot, "manifest" | "validation">) => {
+  const ranges = validation?.workingSet?.ranges ?? []
   // All snapshots of a chain are of one machine: its memory lies where the newest says.
-  const files = memoryFilesOf(snapshot.manifest).map((file) => ({ ...file, parts: within(ranges, file) }))
-  const bytesOf = (parts: ReadonlyArray<MemoryPart>) => parts.reduce((sum, { from, to }) => sum + (to - from), 0)
-  const pages = files.reduce((sum, { parts }) => sum + bytesOf(parts), 0) / pageBytes
-  const reads = files
-    .filter(({ parts }) => parts.length > 0)
-    .flatMap(({ isTable, name, parts }) =>
-      snapshot.layers.map((layer) => (isTable ? readChunks(layer, name, parts) : readParts(join(layer, name), parts)))
+  const files = memoryFilesOf(manifest).map((file) => ({ ...file, parts: within(ranges, file) }))
+  return files.filter(({ parts }) => parts.length > 0)
+}
+
+/**
+ * Where in the files of a snapshot, and of its ancestors, the working set lies that a validation recorded, in the order of its pages.
+ * Empty without a recorded working set.
+ *
+ * @example
+ * ```ts
+ * import { workingSetParts } from "@stillpoint/core"
+ * import { Effect } from "effect"
+ *
+ * const { message } = await Effect.runPromise(Effect.flip(workingSetParts(null as never)))
+ * console.log(message) // prefetch: expected a snapshot, as SnapshotStore.open gives it, found null
+ * ```
+ */
+export const workingSetParts = (
+  snapshot: Snapshot
+): Effect.Effect<ReadonlyArray<SnapshotPart>, FileFault | FileUnfit> =>
+  isSnapshot(snapshot) ? partsOf(snapshot) : Effect.fail(noSnapshot(snapshot))
+
+const partsOf = (snapshot: Snapshot) =>
+  Effect.forEach(workingSetOf(snapshot), ({ isTable, name, parts }) =>
+    Effect.forEach(snapshot.layers, (layer) =>
+      isTable
+        ? chunkParts(layer, name, parts)
+        : Effect.succeed(parts.map((part): SnapshotPart => ({ path: join(layer, name), ...part })))
     )
-  return Effect.all(reads).pipe(
+  ).pipe(Effect.map((all) => all.flat(2)))
+
+const prefetched = (snapshot: Snapshot): Effect.Effect<Prefetched, FileFault | FileUnfit> => {
+  const bytesOf = (parts: ReadonlyArray<MemoryPart>) => parts.reduce((sum, { from, to }) => sum + (to - from), 0)
+  const pages = workingSetOf(snapshot).reduce((sum, { parts }) => sum + bytesOf(parts), 0) / pageBytes
+  return partsOf(snapshot).pipe(
+    Effect.map((all) => [...Map.groupBy(all, ({ path }) => path)]),
+    Effect.flatMap(Effect.forEach(([path, parts]) => readParts(path, parts))),
     Effect.map((read) => ({ pages, bytes: read.reduce((sum, bytes) => sum + bytes, 0) })),
     Effect.withSpan("prefetch")
   )
 }
 
-/** Reads the chunks of some parts of memory, from wherever a table says. */
-const readChunks = (layer: string, name: string, parts: ReadonlyArray<MemoryPart>) =>
+/** The parts of files that have the chunks of some parts of memory, as a table says. */
+const chunkParts = (layer: string, name: string, parts: ReadonlyArray<MemoryPart>) =>
   Effect.gen(function* () {
     const path = join(layer, name)
     const bytes = yield* hostFiles.read(path, mostTableBytes)
@@ -108,10 +144,9 @@ const readChunks = (layer: string, name: string, parts: ReadonlyArray<MemoryPart
       Effect.mapError((found) => new FileUnfit({ path, expected: "a table of chunks", found }))
     )
     // A parent of an earlier version has all of memory in one file.
-    if (table === null) return yield* readParts(path.replace(/\.digests$/, ".bin"), parts)
-    const byFile = Map.groupBy(table(parts), ({ file }) => file)
-    const reads = [...byFile].map(([file, parts]) => readParts(join(layer, file), parts))
-    return (yield* Effect.all(reads)).reduce((sum, read) => sum + read, 0)
+    if (table === null)
+      return parts.map((part): SnapshotPart => ({ path: path.replace(/\.digests$/, ".bin"), ...part }))
+    return table(parts).map(({ file, from, to }): SnapshotPart => ({ path: join(layer, file), from, to }))
   })
 
 const openRegular = async (path: string): Promise<FileHandle> => {

@@ -12,7 +12,7 @@ import { runHistory } from "../run/runHistory.ts"
 import { loadRun, readRun } from "../run/runStream.ts"
 import { serve } from "../serve/serve.ts"
 import { compactSnapshot } from "../snapshot/compact.ts"
-import { prefetch } from "../snapshot/prefetch.ts"
+import { prefetch, workingSetParts } from "../snapshot/prefetch.ts"
 import { readVerifyingKey, SigningKey } from "../snapshot/Signature.ts"
 import { SnapshotStore } from "../snapshot/SnapshotStore.ts"
 import { nearly, rubbish } from "./untypedCalls.ts"
@@ -33,11 +33,13 @@ const ofStore =
       return yield* call(...args)
     }).pipe(Effect.provide(Snapshots.layer({ home: "/home" }))) as Called
 
-const opened: Untyped = (snapshot) =>
-  Effect.gen(function* () {
-    const real = yield* SnapshotStore.use((store) => store.open("/s/good"))
-    return yield* (prefetch as unknown as Untyped)(snapshot === "right" ? real : snapshot)
-  }) as Called
+const opened =
+  (read: unknown): Untyped =>
+  (snapshot) =>
+    Effect.gen(function* () {
+      const real = yield* SnapshotStore.use((store) => store.open("/s/good"))
+      return yield* (read as Untyped)(snapshot === "right" ? real : snapshot)
+    }) as Called
 
 export const storeEntries: Readonly<Record<string, readonly [Untyped, ...ReadonlyArray<fc.Arbitrary<unknown>>]>> = {
   "Snapshots.get": [ofStore("get"), texts, nearly({}, ["allowUnvalidated", "allowLocked", "digest"])],
@@ -52,7 +54,8 @@ export const storeEntries: Readonly<Record<string, readonly [Untyped, ...Readonl
     nearly({}, ["home"])
   ],
   compactSnapshot: [compactSnapshot as unknown as Untyped, paths, paths, nearly({}, ["replace"])],
-  prefetch: [opened, fc.oneof(rubbish, fc.constant("right"), paths)],
+  prefetch: [opened(prefetch), fc.oneof(rubbish, fc.constant("right"), paths)],
+  workingSetParts: [opened(workingSetParts), fc.oneof(rubbish, fc.constant("right"), paths)],
   serve: [
     serve as unknown as Untyped,
     nearly({ pool: { snapshot: "/s/good", ready: 1 }, port: 80 }, [

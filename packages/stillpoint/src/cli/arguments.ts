@@ -9,6 +9,9 @@ export const json = Flag.Boolean("json").pipe(
   Flag.withDescription("Print only the result, as one line of JSON"),
   Flag.withDefault(false)
 )
+export const referenceOrPlace = Argument.String("snapshot").pipe(
+  Argument.withDescription("NAME, NAME:TAG or digest; or docker://REGISTRY/NAME[:TAG], which arrives as it is needed")
+)
 export const reference = Argument.String("snapshot").pipe(Argument.withDescription("NAME, NAME:TAG or digest"))
 export const command = Argument.String("command").pipe(
   Argument.variadic({ min: 1 }),

@@ -7,6 +7,7 @@ import { isIPv4, isIPv6 } from "node:net"
 import { Effect } from "effect"
 import { Flag } from "effect/cli"
 import { Sandbox } from "../sandbox/Sandbox.ts"
+import { toClone } from "./transferring.ts"
 import { ArgumentInvalid } from "./ArgumentInvalid.ts"
 import { answer } from "./Output.ts"
 
@@ -66,10 +67,11 @@ export const publishClones = Effect.fnUntraced(function* (
   }
   const { protocol, ...at } = where
   const per = how.perRequest ? "request" : how.perConnection ? "connection" : null
+  const snapshot = yield* toClone(reference)
   const port =
     per === null
-      ? yield* (yield* Sandbox.of(reference)).ports.publish(where)
-      : yield* Sandbox.serve(reference, { ...at, per })
+      ? yield* (yield* Sandbox.of(snapshot)).ports.publish(where)
+      : yield* Sandbox.serve(snapshot, { ...at, per })
   const leads = per === null ? "leads to a clone" : `gives each ${per} a clone`
   const scheme = protocol === "udp" ? "udp" : "http"
   yield* answer(how.json, { host: port.host, hostPort: port.hostPort, port: where.port, protocol, per }, [

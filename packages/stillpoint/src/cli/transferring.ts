@@ -6,6 +6,7 @@
 import type { TransferOptions } from "@stillpoint/images"
 import { Effect } from "effect"
 import { Argument } from "effect/cli"
+import { type LazyPullOptions, pullLazily } from "../registry/pullLazily.ts"
 import { ArgumentInvalid } from "./ArgumentInvalid.ts"
 import { workTold } from "./workLine.ts"
 
@@ -24,3 +25,9 @@ export const watched = (json: boolean, what: string): TransferOptions => {
   const told = workTold(json)
   return told === null ? {} : { onProgress: (progress) => told({ what, ...progress }) }
 }
+
+/** What a clone is made of: a snapshot of the store, or one of a registry, `docker://…`, that arrives while its clones run. */
+export const toClone = (reference: string, options: Pick<LazyPullOptions, "rest"> = {}) =>
+  reference.startsWith("docker://")
+    ? Effect.map(pullLazily(reference, undefined, options), ({ snapshot }) => snapshot)
+    : Effect.succeed(reference)

@@ -6,7 +6,7 @@
 import { join } from "node:path"
 import { DurableFiles } from "@stillpoint/core"
 import { Effect } from "effect"
-import { pullsOf } from "./pullSnapshot.ts"
+import { pullsOf } from "./beginPull.ts"
 
 const pullForm = /^([0-9a-f]{64})(?:\.lock)?$/
 

@@ -118,10 +118,12 @@ export class Sandbox {
     return new Sandbox(yield* cloneOf(snapshot), wasCached)
   })
 
-  /** A sandbox of a stored snapshot: `name`, `name:tag` or a digest. */
-  static readonly of = Effect.fn("Sandbox.of")(function* (reference: string) {
-    const snapshot = yield* Snapshots.use(({ get }) => get(reference))
-    return new Sandbox(yield* cloneOf(snapshot), true)
+  /**
+   * A sandbox of a stored snapshot: `name`, `name:tag` or a digest; or of an opened one, such as one that arrives from a registry
+   * (`pullLazily`).
+   */
+  static readonly of = Effect.fn("Sandbox.of")(function* (snapshot: Snapshot | string) {
+    return new Sandbox(yield* cloneOf(yield* snapshotOf(snapshot)), true)
   })
 
   /**
@@ -140,11 +142,14 @@ export class Sandbox {
    * await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(Stillpoint.layer())))
    * ```
    */
-  static readonly serve = Effect.fn("Sandbox.serve")(function* (reference: string, given: ServeSnapshotOptions) {
+  static readonly serve = Effect.fn("Sandbox.serve")(function* (
+    snapshot: Snapshot | string,
+    given: ServeSnapshotOptions
+  ) {
     const { pool = {}, ...options } = { ...given }
     yield* checkedOptions("serve", Schema.Struct({ pool: PoolData }), { pool })
     const { ready = usuallyReady, ...others } = pool
-    return yield* serve({ ...options, pool: { ...others, ...(yield* poolOf(reference, ready)) } })
+    return yield* serve({ ...options, pool: { ...others, ...(yield* poolOf(snapshot, ready)) } })
   })
 
   /** Name of the machine in events and journals. */
@@ -302,11 +307,19 @@ export const cloneOf = Effect.fnUntraced(function* (snapshot: Snapshot) {
   return yield* noted(digest, (onState) => Gate.restore(directory, { digest, diskSources: disksIn(home), onState }))
 })
 
-/** Options of a pool of clones of a stored snapshot, for `makeClonePool` and `serve`. */
-export const poolOf = Effect.fnUntraced(function* (reference: string, ready: number) {
+const Opened = Schema.Struct({ directory: Schema.String, manifest: Schema.Struct({ digest: Schema.String }) })
+
+/** A snapshot of the store, or one that was opened before. */
+const snapshotOf = (snapshot: Snapshot | string) =>
+  typeof snapshot !== "string" && Schema.is(Opened)(snapshot)
+    ? Effect.succeed(snapshot)
+    : Snapshots.use(({ get }) => get(snapshot))
+
+/** Options of a pool of clones of a snapshot, stored or opened, for `makeClonePool` and `serve`. */
+export const poolOf = Effect.fnUntraced(function* (snapshot: Snapshot | string, ready: number) {
   yield* checkedOptions("poolOf", Schema.Struct({ ready: Count }), { ready })
-  const { get, home } = yield* Snapshots
-  const { directory, manifest } = yield* get(reference)
+  const { home } = yield* Snapshots
+  const { directory, manifest } = yield* snapshotOf(snapshot)
   return {
     snapshot: directory,
     ready,

@@ -16,7 +16,7 @@ import {
 import type { ImageError } from "@stillpoint/images"
 import { Effect } from "effect"
 import { importedImage, imagesOf } from "../sandbox/imageSpec.ts"
-import type { RecordReading } from "./RecordReading.ts"
+import type { Plan, RecordReading } from "./RecordReading.ts"
 import type { TransferInvalid, TransferVersionUnknown } from "./TransferErrors.ts"
 import { imageFile, manifestOf, type RecordFile, signaturesOf, type TransferRecord } from "./transferRecord.ts"
 
@@ -39,26 +39,37 @@ export interface Coming {
   readonly failed: (cause: unknown) => Failure
 }
 
-/**
- * Takes the arriving snapshots into the store, and gives the last one a name if requested; a failure leaves the store
- * unchanged.
- */
-export const takeLineage = Effect.fnUntraced(function* (
-  { failed, fetch, folder, reading, record }: Coming,
-  name: string | undefined,
-  tagging: TagOptions
+/** Arriving snapshots whose manifests are here. */
+export interface PlannedLineage {
+  /** Of snapshots that the store lacks, parents first. */
+  readonly plans: ReadonlyArray<Plan>
+  /** Those of them that are not there at all, and not only unsigned. */
+  readonly added: ReadonlyArray<Plan>
+  /** The image, if it is needed. */
+  readonly image: ReadonlyArray<RecordFile>
+  /** Where a file of the record belongs. */
+  readonly where: (path: string) => string
+}
+
+/** Fetches and flushes files of the record. */
+export const fetchDurably = Effect.fnUntraced(function* (
+  { fetch }: Pick<Coming, "fetch">,
+  wanted: ReadonlyArray<RecordFile>,
+  where: (path: string) => string
 ) {
+  const files = yield* DurableFiles
+  yield* fetch(wanted, where)
+  yield* Effect.forEach(wanted, ({ path }) => files.flush(where(path)), { discard: true })
+})
+
+/** Finds out what the store lacks of the arriving snapshots, fetches their manifests, and makes the directories of their contents. */
+export const planLineage = Effect.fnUntraced(function* (coming: Coming) {
+  const { failed, folder, reading, record } = coming
   const snapshots = yield* Snapshots
   const files = yield* DurableFiles
   const attempt = <A>(work: () => Promise<A>) => Effect.tryPromise({ try: work, catch: failed })
   const inFolder = (path: string): string => join(folder, path)
   const isSigned = (digest: string): boolean => record.files.some(({ path }) => path === signaturesOf(digest))
-  const fetched = (wanted: ReadonlyArray<RecordFile>, where: (path: string) => string) =>
-    Effect.andThen(
-      fetch(wanted, where),
-      Effect.forEach(wanted, ({ path }) => files.flush(where(path)), { discard: true })
-    )
-
   /** Snapshots that the store lacks, parents first. An unsigned snapshot is taken again with its signatures. */
   const missing: Array<string> = []
   const standing = new Set<string>()
@@ -76,7 +87,7 @@ export const takeLineage = Effect.fnUntraced(function* (
     all.forEach(reading.checkManifestSize)
     return all
   })
-  yield* fetched(manifests, inFolder)
+  yield* fetchDurably(coming, manifests, inFolder)
   const plans = yield* Effect.forEach(missing, (digest) => {
     const read = files.read(inFolder(manifestOf(digest)), mostManifestBytes).pipe(Effect.mapError(failed))
     return Effect.flatMap(read, (bytes) => attempt(async () => reading.plan(record, digest, bytes)))
@@ -91,33 +102,54 @@ export const takeLineage = Effect.fnUntraced(function* (
     yield* files.makeDirectory(contents)
     for (const [path, name] of plan.names) targets.set(path, join(contents, name))
   }
-  yield* fetched([...plans.flatMap((plan) => plan.files), ...image], (path) => targets.get(path) ?? inFolder(path))
+  return { plans, added, image, where: (path) => targets.get(path) ?? inFolder(path) } satisfies PlannedLineage
+})
 
+/** Puts the image where the guests of the arriving snapshots read it. */
+export const linkImage = Effect.fnUntraced(function* (home: string, { added, image, where }: PlannedLineage) {
   if (image.length > 0) {
-    yield* makeDirectories(files, imagesOf(snapshots.home))
-    for (const { manifest } of added) {
-      yield* linkWhole(inFolder(imageFile), importedImage(snapshots.home, manifest))
-    }
+    yield* makeDirectories(yield* DurableFiles, imagesOf(home))
+    for (const { manifest } of added) yield* linkWhole(where(imageFile), importedImage(home, manifest))
   }
+})
+
+/**
+ * Keeps arriving snapshots all of whose files are here, and gives the last one a name if requested; a failure leaves the store
+ * unchanged. With `stays`, the files stay where they are as well, for the machines that run from them.
+ */
+export const keepLineage = Effect.fnUntraced(function* (
+  { folder, record }: Pick<Coming, "folder" | "record">,
+  { added, plans, where }: PlannedLineage,
+  { name, stays, tagging }: { readonly name: string | undefined; readonly stays: boolean; readonly tagging: TagOptions }
+) {
+  const snapshots = yield* Snapshots
+  const files = yield* DurableFiles
+  const isAdded = new Set(added.map(({ manifest }) => manifest.digest))
   /** Snapshots kept so far, which are removed again if a later step fails. */
   const taken: Array<string> = []
-  const keepOne = (digest: string, contents: string, given?: string) =>
+  const linked = Effect.fnUntraced(function* ({ manifest, names }: Plan, draft: string) {
+    const contents = join(draft, manifest.contents)
+    yield* files.makeDirectory(draft)
+    yield* files.makeDirectory(contents)
+    for (const [path, name] of names) yield* linkWhole(where(path), join(contents, name))
+    yield* linkWhole(where(manifestOf(manifest.digest)), join(draft, "manifest.json"))
+  })
+  const keepOne = (plan: Plan, given?: string) =>
     Effect.scoped(
       Effect.gen(function* () {
+        const { contents, digest } = plan.manifest
         const draft = yield* snapshots.draft
-        const directory = inFolder(digest)
+        const directory = join(folder, digest)
         for (const path of [join(directory, contents), directory]) yield* files.flushDirectory(path)
-        yield* files.rename(directory, draft)
+        yield* stays ? linked(plan, draft) : files.rename(directory, draft)
         yield* files.flushDirectory(dirname(draft))
         yield* given === undefined ? snapshots.keep(draft) : snapshots.keep(draft, given, tagging)
-        if (!standing.has(digest)) taken.push(digest)
+        if (isAdded.has(digest)) taken.push(digest)
       })
     )
   const [own = ""] = record.snapshots
   return yield* Effect.gen(function* () {
-    for (const { manifest } of plans) {
-      yield* keepOne(manifest.digest, manifest.contents, manifest.digest === own ? name : undefined)
-    }
+    for (const plan of plans) yield* keepOne(plan, plan.manifest.digest === own ? name : undefined)
     if (name === undefined) return yield* snapshots.inspect(`sha256:${own}`)
     return yield* snapshots.tag(`sha256:${own}`, name, tagging)
   }).pipe(
@@ -130,4 +162,15 @@ export const takeLineage = Effect.fnUntraced(function* (
       })
     )
   )
+})
+
+/**
+ * Takes the arriving snapshots into the store, and gives the last one a name if requested; a failure leaves the store
+ * unchanged.
+ */
+export const takeLineage = Effect.fnUntraced(function* (coming: Coming, name: string | undefined, tagging: TagOptions) {
+  const planned = yield* planLineage(coming)
+  yield* fetchDurably(coming, [...planned.plans.flatMap((plan) => plan.files), ...planned.image], planned.where)
+  yield* linkImage((yield* Snapshots).home, planned)
+  return yield* keepLineage(coming, planned, { name, stays: false, tagging })
 })

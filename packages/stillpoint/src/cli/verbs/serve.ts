@@ -5,14 +5,14 @@
  */
 import { Effect } from "effect"
 import { Command } from "effect/cli"
-import { json, reference } from "../arguments.ts"
+import { json, referenceOrPlace } from "../arguments.ts"
 import { encryptionKey, requireKey } from "../keys.ts"
 import { sandboxesWith } from "../layers.ts"
 import { perConnection, perRequest, publish, publishClones, readPublish } from "../publishing.ts"
 
 export const serveCommand = Command.make(
   "serve",
-  { reference, publish, perRequest, perConnection, requireKey, encryptionKey, json },
+  { reference: referenceOrPlace, publish, perRequest, perConnection, requireKey, encryptionKey, json },
   ({ encryptionKey, publish, reference, requireKey, ...how }) =>
     Effect.gen(function* () {
       return yield* publishClones(reference, reference, yield* readPublish(publish), how)
