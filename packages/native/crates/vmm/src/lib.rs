@@ -6,7 +6,7 @@
 //!    ├── engine (trait) ── executes instructions; sees ──▶ platform
 //!    │                                                       ├── memory    pages, copy-on-write
 //!    ├── board  (trait) ── where things are, how to boot     ├── devices   serial, clock, virtio
-//!    ├── board  (trait) ── where things are, how to boot     ├── disks     what block devices hold
+//!    │                                                       ├── disks     what block devices hold
 //!    │                                                       └── event     what happened, in order
 //!    └── snapshot ── a machine in files
 //! ```
@@ -21,6 +21,7 @@ pub mod disks;
 pub mod engine;
 pub mod engines;
 pub mod event;
+mod file_key;
 #[cfg(test)]
 mod generated;
 pub mod loaders;

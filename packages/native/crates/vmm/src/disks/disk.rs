@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::holders::FileId;
 use super::volume::{View, Writer};
 use super::{
     Access, DiskError, DiskFault, DiskSpec, MAX_DISK_BYTES, SECTOR_BYTES, SourceFile, Unfinished,
 };
+use crate::file_key::FileId;
 use crate::memory::{Mark, MemoryError, PAGE_BYTES, PageSet, PagedMemory};
 use crate::state::StateWriter;
 

@@ -1,55 +1,16 @@
 //! Files that disks are made from: opened, locked, told apart.
 
-use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
 
 use super::foreign::foreign_format;
-use super::holders::{FileId, Hold, holder_of};
+use super::holders::{Hold, holder_of};
 use super::{DiskError, DiskFault};
 use crate::event::DiskFailure;
-
-/// More than the step of any file system's clock.
-const SETTLED_AFTER: Duration = Duration::from_millis(100);
-
-/// The identity of a file on the host, and its last change.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct FileKey {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl FileKey {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    pub(super) fn file(&self) -> FileId {
-        (self.device, self.inode)
-    }
-
-    /// Whether the last modification is so old that a further change has another time.
-    pub(super) fn is_settled(&self) -> bool {
-        let (seconds, nanos) = self.modified;
-        let since = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
-        since
-            .and_then(|(seconds, nanos)| UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)))
-            .and_then(|modified| modified.elapsed().ok())
-            .is_some_and(|elapsed| elapsed >= SETTLED_AFTER)
-    }
-}
+use crate::file_key::FileKey;
 
 /// The lock of a disk on its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

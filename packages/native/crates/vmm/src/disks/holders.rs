@@ -4,8 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// A file, by device and inode.
-pub(super) type FileId = (u64, u64);
+use crate::file_key::FileId;
 
 /// Number of uses of each.
 static HELD: Mutex<Option<HashMap<FileId, usize>>> = Mutex::new(None);

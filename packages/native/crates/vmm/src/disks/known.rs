@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::blocks::{Blocks, Hash};
-use super::files::FileKey;
+use crate::file_key::FileKey;
 
 /// Maximum number of files whose blocks are remembered while no disk uses them, so that a file that
 /// was read to its end is not digested again.

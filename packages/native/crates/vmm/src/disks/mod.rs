@@ -42,9 +42,8 @@ pub use spec::{Access, DiskSpec};
 use std::collections::VecDeque;
 use std::path::Path;
 
-use files::FileKey;
-
 use crate::event::DiskOperation;
+use crate::file_key::FileKey;
 use crate::memory::{Mark, MemoryError, PageSet};
 use crate::state::StateWriter;
 use crate::time::Nanos;

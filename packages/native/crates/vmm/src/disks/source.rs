@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blocks::{BLOCK_BYTES, BlockChanged, Blocks, Hash};
-use super::files::{FileKey, Opened, Sharing, fault, lock, open};
-use super::holders::FileId;
+use super::files::{Opened, Sharing, fault, lock, open};
 use super::known::blocks_of;
 use super::told::told_blocks;
 use super::{DiskError, DiskFault};
+use crate::file_key::{FileId, FileKey};
 
 /// Blocks that are read with one call.
 const READ_TOGETHER: usize = 16;

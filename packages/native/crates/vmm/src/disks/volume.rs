@@ -17,9 +17,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::files::{Opened, Sharing, fault, lock, open};
-use super::holders::FileId;
 use super::{DiskError, DiskFault, Unfinished};
 use crate::event::DiskFailure;
+use crate::file_key::FileId;
 use crate::memory::{KeptCopy, PAGE_BYTES, PageSet};
 
 const PAGE: u64 = PAGE_BYTES as u64;

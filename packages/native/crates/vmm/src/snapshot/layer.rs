@@ -1,14 +1,13 @@
 //! Stored pages of one snapshot, memory's or a disk's, read and verified a chunk at a time.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, UNIX_EPOCH};
 
 use super::digests::Digests;
 use super::encryption::ChunkCipher;
@@ -16,48 +15,11 @@ use super::header::{open_file, read_file};
 use super::objects::{DIGEST_BYTES, Object, ObjectId};
 use super::{CHUNK_BYTES, CHUNK_PAGES, RestoreError, SnapshotId};
 use crate::arriving::Arrival;
+use crate::file_key::FileKey;
 use crate::memory::{MemoryError, PAGE_BYTES, Region, filled_page, limit_bytes};
-
-/// More than the step of any file system's clock.
-const SETTLED_AFTER: Duration = Duration::from_millis(100);
 
 /// Chunks that are read together where everything is verified.
 const VERIFIED_CHUNKS: usize = 64;
-
-/// A file on the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct FileKey {
-    device: u64,
-    inode: u64,
-    modified: (i64, i64),
-    /// Number of the arrival of a file that is not all there yet, which each arriving byte modifies.
-    arrival: Option<u64>,
-}
-
-impl FileKey {
-    fn of(metadata: &Metadata, arrival: Option<&Arrival>) -> Self {
-        let modified = (metadata.mtime(), metadata.mtime_nsec());
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            modified: if arrival.is_none() { modified } else { (0, 0) },
-            arrival: arrival.map(|arrival| arrival.number),
-        }
-    }
-
-    /// Whether the last modification is so old that a further change has another time, and so another key.
-    fn is_settled(&self) -> bool {
-        if self.arrival.is_some() {
-            return false;
-        }
-        let (seconds, nanos) = self.modified;
-        let since = u64::try_from(seconds).ok().zip(u32::try_from(nanos).ok());
-        since
-            .and_then(|(seconds, nanos)| UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)))
-            .and_then(|modified| modified.elapsed().ok())
-            .is_some_and(|elapsed| elapsed >= SETTLED_AFTER)
-    }
-}
 
 /// The source of a layer: the snapshot's identity, the table, and the files on the host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -139,7 +101,7 @@ fn open_sized(path: &Path, bytes: u64) -> Result<(ChunkFile, FileKey), RestoreEr
         });
     }
     let arrival = Arrival::of(&metadata);
-    let key = FileKey::of(&metadata, arrival.as_ref());
+    let key = FileKey::of_linked(&metadata, arrival.as_ref().map(|arrival| arrival.number));
     Ok((ChunkFile { file, path: name, arrival }, key))
 }
 
