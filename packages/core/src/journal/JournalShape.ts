@@ -41,12 +41,6 @@ export interface AppendOptions {
   readonly survives?: "host" | "process"
 }
 
-/** A name that has no other owner while this claim lasts. */
-export interface Claim {
-  /** Says that the name will not be claimed again, so that nothing need be kept for it. */
-  readonly retire: Effect.Effect<void>
-}
-
 /** Operations of a {@link Journal}. */
 export interface JournalShape {
   /** Appends all of some events to a stream, or none. When it returns they survive a kill of the process. */
@@ -75,10 +69,13 @@ export interface JournalShape {
     readonly stream?: string
   }) => Stream.Stream<JournalEntry, JournalError>
   /**
-   * Claims a name until the scope closes or the process ends in any way; `null` if the name is claimed already, in this process
-   * or another one, thread or container. Never waits. A claim is not an event; it only shows which process is at work.
+   * Claims a name until the scope closes or the process ends in any way; `false` if the name is claimed already, in this process
+   * or another one, thread or container. Waits for nothing but a {@link JournalShape.sweepClaims} in progress. A claim is not an event; it
+   * only shows which process is at work.
    */
-  readonly claim: (name: string) => Effect.Effect<Claim | null, JournalError, Scope.Scope>
+  readonly claim: (name: string) => Effect.Effect<boolean, JournalError, Scope.Scope>
+  /** Removes what is left of the claims of processes that were killed, and nothing of a claim that lasts; the number of those. */
+  readonly sweepClaims: Effect.Effect<number, JournalError>
   /** Names of the streams that begin with a prefix, in the order of their first events. */
   readonly streams: (prefix?: string) => Effect.Effect<ReadonlyArray<string>, JournalError>
 }

@@ -12,21 +12,20 @@ import { JournalError } from "./JournalErrors.ts"
 const pageSize = 1024
 
 /** Claims as one process keeps them. */
-export const makeMemoryClaims = (): Pick<JournalShape, "claim"> => {
+export const makeMemoryClaims = (): Pick<JournalShape, "claim" | "sweepClaims"> => {
   const claimed = new Set<string>()
   return {
     claim: (name) =>
-      Effect.map(
-        Effect.acquireRelease(
-          Effect.sync(() => {
-            const isFree = !claimed.has(name)
-            claimed.add(name)
-            return isFree
-          }),
-          (isOurs) => Effect.sync(() => void (isOurs && claimed.delete(name)))
-        ),
-        (isOurs) => (isOurs ? { retire: Effect.void } : null)
-      )
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const isFree = !claimed.has(name)
+          claimed.add(name)
+          return isFree
+        }),
+        (isOurs) => Effect.sync(() => void (isOurs && claimed.delete(name)))
+      ),
+    // They end with their process.
+    sweepClaims: Effect.succeed(0)
   }
 }
 

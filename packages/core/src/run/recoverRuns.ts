@@ -44,27 +44,24 @@ const findPublished = Effect.fnUntraced(function* (runId: string, target: string
 
 /** Ends a run that no process has claimed; `null` if one has, or the run has ended. */
 const endRun = Effect.fnUntraced(function* (runId: string) {
-  const claim = yield* claimRun(runId)
-  if (claim === null) return null
+  if (!(yield* claimRun(runId))) return null
   // Its owner, or another recovery, may have ended it before the claim.
   const run = yield* makeRunContext(runId)
   const state = yield* run.state
   if (state.phase === "not-started") return null
-  if (!isEnded(state)) {
-    yield* run.tell({ _tag: "Recover", findings: yield* findPublished(runId, state.run.target) })
-  }
-  yield* claim.retire
-  return isEnded(state) ? null : { runId, was: state.phase, is: (yield* run.state).phase }
+  if (isEnded(state)) return null
+  const { phase } = yield* run.tell({ _tag: "Recover", findings: yield* findPublished(runId, state.run.target) })
+  return { runId, was: state.phase, is: phase }
 }, Effect.scoped)
 
 /** One recovery of a journal at a time: the others wait, and find nothing left to do. */
 const recoveryTurn: Effect.Effect<void, JournalError, Journal | Scope.Scope> = Effect.gen(function* () {
   const journal = yield* Journal
-  while ((yield* journal.claim("recovery")) === null) yield* Effect.sleep("5 millis")
+  while (!(yield* journal.claim("recovery"))) yield* Effect.sleep("5 millis")
 })
 
 /**
- * Ends every run in the journal whose process has ended, and removes leftovers beside the targets of all runs.
+ * Ends every run in the journal whose process has ended, and removes leftovers beside the targets of all runs and beside the journal.
  *
  * A run whose snapshot was published, and validated if it required that, becomes ready; all others fail, and say where they were cut
  * off. Call this before the first run of a process. Runs that are still in progress, in this process or another one, are not touched.
@@ -104,6 +101,7 @@ export const recoverRuns = Effect.gen(function* () {
     if (Result.isFailure(outcome)) failed.push({ _tag: "Run", runId, error: outcome.failure })
     else if (outcome.success !== null) ended.push(outcome.success)
   }
+  yield* (yield* Journal).sweepClaims
   for (const path of folders) {
     const report = yield* Effect.result(store.sweep(path))
     if (Result.isFailure(report)) failed.push({ _tag: "Folder", path, error: report.failure })

@@ -47,6 +47,21 @@ const appends = fc.array(
 
 /** The laws; each wants an empty journal. */
 export const journalLaws: ReadonlyArray<Law<Journal>> = [
+  law("a-name-has-one-owner-until-its-scope-closes-and-a-sweep-takes-none-away", (journal) =>
+    Effect.gen(function* () {
+      for (const round of [1, 2, 3]) {
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            assert.equal(yield* journal.claim("name"), true, `round ${round}`)
+            assert.equal(yield* journal.claim("another"), true)
+            assert.equal(yield* journal.claim("name"), false)
+            assert.equal(yield* journal.sweepClaims, 0)
+            assert.equal(yield* Effect.scoped(journal.claim("name")), false)
+          })
+        )
+      }
+    })
+  ),
   law("what-was-appended-is-read-in-order", (journal) =>
     Effect.gen(function* () {
       assert.deepEqual(yield* journal.append("a", records(0, 3)), { version: 3, position: 3 })

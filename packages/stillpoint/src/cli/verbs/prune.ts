@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Removed, Snapshots } from "@stillpoint/core"
+import { recoverRuns, type Removed, Snapshots } from "@stillpoint/core"
 import { Images } from "@stillpoint/images"
 import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
@@ -38,18 +38,21 @@ export const pruneCommand = Command.make("prune", { dryRun, json }, ({ dryRun, j
       if (isGone) removed.push({ snapshot: digest, storedBytes })
     }
     if (!dryRun) yield* clearPulls(snapshots.home)
+    const ended = dryRun ? [] : (yield* recoverRuns).ended
     // Images of the store first: a file that cache and store share takes space until both have removed it.
     const unread = yield* pruneKeptImages({ dryRun })
     const unused = dryRun ? (yield* images.list).filter(({ inUse }) => !inUse) : yield* images.prune()
     const sizes = new Map([...unread, ...unused].map(({ digest, sizeBytes }) => [digest, sizeBytes]))
     const gone = [...sizes].map(([image, storedBytes]) => ({ image, storedBytes }))
     const storedBytes = [...removed, ...gone].reduce((sum, one) => sum + one.storedBytes, 0)
-    yield* answer(json, { dryRun, snapshots: removed, images: gone, storedBytes }, [
-      `${counted(removed.length, "snapshot")} and ${counted(gone.length, "image")} ${dryRun ? "would be removed" : "removed"}: ${mebibytes(storedBytes)}`
+    const runs = ended.map(({ runId }) => runId)
+    yield* answer(json, { dryRun, snapshots: removed, images: gone, runs, storedBytes }, [
+      `${counted(removed.length, "snapshot")} and ${counted(gone.length, "image")} ${dryRun ? "would be removed" : "removed"}: ${mebibytes(storedBytes)}`,
+      ...runs.map((runId) => `ended run ${runId}, whose process had been killed`)
     ])
   }).pipe(sandboxes)
 ).pipe(
   Command.withDescription(
-    "Remove snapshots cached by run and up, cached images, images that no snapshot uses, and unfinished pulls; all of them are rebuilt on demand"
+    "Remove snapshots cached by run and up, cached images, images that no snapshot uses, and unfinished pulls, which are all made again on demand; and end runs whose process was killed, and remove what they left"
   )
 )

@@ -1,0 +1,20 @@
+/** Runs of processes that were killed, as a prune ends them. */
+import { readdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, it } from "vitest"
+import { makeFolder, runStillpoint } from "./runStillpoint.ts"
+
+it("prune-removes-what-the-claims-of-killed-processes-left", async () => {
+  const { folder, home } = makeFolder()
+  const prune = async (...args: ReadonlyArray<string>) => {
+    const { status, stderr, stdout } = await runStillpoint(folder, ["prune", "--json", ...args])
+    assert.strictEqual(status, 0, stderr)
+    return JSON.parse(stdout) as { readonly runs: unknown }
+  }
+  await prune()
+  const claims = join(home, "runs.journal-claims")
+  writeFileSync(join(claims, "0".repeat(32)), "", { mode: 0o600 })
+  await prune("--dry-run")
+  assert.lengthOf(readdirSync(claims), 1)
+  assert.deepStrictEqual([(await prune()).runs, readdirSync(claims)], [[], []])
+})
