@@ -1,6 +1,6 @@
 /** Guests of images for the tests: a root of busybox and a few files, its machines, and what they say. */
 import { randomBytes } from "node:crypto"
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs"
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Journal, type GuestEvent, type Machine, SnapshotStore, Vmm } from "@stillpoint/core"
@@ -106,12 +106,3 @@ export const say = Effect.fn("say")(function* (machine: Machine, ...argv: Readon
 
 /** Whether a program of the host is there. */
 export const isThere = (...paths: ReadonlyArray<string>): boolean => paths.some((path) => existsSync(path))
-
-/** The largest object in a snapshot's directory. */
-export const objectIn = (directory: string): string => {
-  const objects = readdirSync(directory).filter((name) => /^[0-9a-f]{64}$/.test(name))
-  const [largest = "none"] = objects
-    .map((name) => join(directory, name))
-    .toSorted((one, other) => statSync(other).size - statSync(one).size)
-  return largest
-}

@@ -16,11 +16,11 @@ import {
 } from "node:fs"
 import { join } from "node:path"
 import { DurableFiles, restoreSnapshot, SigningKey, type Snapshot, SnapshotStore } from "@stillpoint/core"
-import { sampleDraft } from "@stillpoint/core/testing"
+import { sampleDraft, objectIn } from "@stillpoint/core/testing"
 import { Effect, Layer, Result } from "effect"
 import * as fc from "fast-check"
 import { assert, describe, it } from "vitest"
-import { bootedTo, folder, layer, objectIn, say, smallImage } from "./guests.ts"
+import { bootedTo, folder, layer, say, smallImage } from "./guests.ts"
 
 /** How many changes are tried. */
 const mutations = Number(process.env["STILLPOINT_MUTATIONS"] ?? 25)

@@ -2,7 +2,7 @@
 import { type BootSpec, type GuestEvent, type Machine, Vmm } from "@stillpoint/core"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect, Layer } from "effect"
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NativeAgent from "../src/NativeAgent.ts"
@@ -81,12 +81,3 @@ export const payload = Effect.fn("payload")(function* (instructions: Uint8Array)
 
 /** Everything that a machine has said. */
 export const eventsOf = (machine: Machine) => machine.eventsSoFar()
-
-/** The largest object in a snapshot's directory. */
-export const objectIn = (directory: string): string => {
-  const objects = readdirSync(directory).filter((name) => /^[0-9a-f]{64}$/.test(name))
-  const [largest = "none"] = objects
-    .map((name) => join(directory, name))
-    .toSorted((one, other) => statSync(other).size - statSync(one).size)
-  return largest
-}

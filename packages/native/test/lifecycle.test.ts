@@ -31,12 +31,8 @@ describe("a machine's life", () => {
         ])
         assert.deepStrictEqual(new Set(names.map((error) => error.reason._tag)), new Set(["Closed"]))
         yield* machine.pause
-        // The event of the boot itself may be read after the end; this guest has no other.
-        const left = (yield* machine.eventsSoFar()).map(({ _tag }) => _tag)
-        assert.deepStrictEqual(
-          left.filter((tag) => tag !== "EngineChosen"),
-          []
-        )
+        // Its first event is of the boot itself, and may be read after the end.
+        assert.deepStrictEqual(yield* machine.eventsSoFar(1), [])
       })
     )
 

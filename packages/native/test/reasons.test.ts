@@ -4,12 +4,12 @@ import { basename, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { type BootSpec, type Machine, type MachineError, machineReasons, Vmm } from "@stillpoint/core"
-import { type SaidBody, toldAgent, toldId } from "@stillpoint/core/testing"
+import { type SaidBody, toldAgent, toldId, objectIn } from "@stillpoint/core/testing"
 import { GuestKit } from "@stillpoint/kit"
 import { Effect, Exit, Scope } from "effect"
 import { engines } from "../src/engines.ts"
 import { guestMemory, limitGuestMemory } from "../src/guestMemory.ts"
-import { folder, layer, linux, linuxAt, objectIn, payload, spinning, waiting } from "./guests.ts"
+import { folder, layer, linux, linuxAt, payload, spinning, waiting } from "./guests.ts"
 
 /** Reasons that no user can bring about on purpose, each with where it is tested or why it exists all the same. */
 const fromWithin: Readonly<Record<string, string>> = {

@@ -1,5 +1,6 @@
 import { assert, describe, layer as withLayer } from "@effect/vitest"
 import { type BootSpec, Vmm } from "@stillpoint/core"
+import { objectIn } from "@stillpoint/core/testing"
 import { Effect } from "effect"
 import {
   closeSync,
@@ -16,7 +17,7 @@ import {
   writeSync
 } from "node:fs"
 import { join } from "node:path"
-import { enough, folder, layer, linux, linuxAt, objectIn, payload, waiting } from "./guests.ts"
+import { enough, folder, layer, linux, linuxAt, payload, waiting } from "./guests.ts"
 
 /** The error of a boot that is refused. */
 const refused = Effect.fn(function* (spec: BootSpec) {

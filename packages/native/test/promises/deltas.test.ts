@@ -12,10 +12,10 @@ import {
   SnapshotStore,
   Vmm
 } from "@stillpoint/core"
-import { kindTrigger } from "@stillpoint/core/testing"
+import { kindTrigger, objectIn } from "@stillpoint/core/testing"
 import { Effect, Stream } from "effect"
 import * as fc from "fast-check"
-import { folder, layer as machines, linux, linuxAt, objectIn } from "../guests.ts"
+import { folder, layer as machines, linux, linuxAt } from "../guests.ts"
 import { layer } from "./witness.ts"
 
 const page = { argv: ["wget", "-q", "-O", "-", "http://127.0.0.1:8080/"] }
