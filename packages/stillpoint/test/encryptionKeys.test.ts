@@ -1,7 +1,9 @@
-/** The command line with `--encryption-key`. */
+/** The command line with `--encryption-key`, and programs with `encryptionKey`. */
 import { createHash, randomBytes } from "node:crypto"
 import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { Redacted } from "effect"
+import { Stillpoint } from "stillpoint"
 import { assert, describe, it } from "vitest"
 import { makeFolder, type Ran, runStillpoint } from "./runStillpoint.ts"
 
@@ -102,5 +104,39 @@ describe("the command line with an encryption key", () => {
       assert.match(refused.stderr, expected)
       assert.notMatch(refused.stderr, new RegExp(`correct horse|${digits}`))
     }
+  })
+})
+
+describe("a program with an encryption key", () => {
+  it("stores-what-only-the-key-opens-be-it-bytes-or-redacted", async () => {
+    const encryptionKey = new Uint8Array(secret)
+    const keys = { encryptionKey }
+    const refusedFor = async (given: Parameters<typeof Stillpoint.of>[1]) => {
+      const error: unknown = await Stillpoint.of("program", given).then(
+        () => "opened",
+        (cause: unknown) => cause
+      )
+      return String(error)
+    }
+    {
+      await using sandbox = await Stillpoint.create({ image: "kit:httpd", captureAt: "pre-exec", home, keys })
+      const { manifest } = await sandbox.snapshot("program")
+      assert.match(manifest?.encryption?.keyId ?? "", /^[0-9a-f]{64}$/)
+    }
+    {
+      await using sandbox = await Stillpoint.of("program", {
+        home,
+        keys: { encryptionKey: Redacted.make(encryptionKey) }
+      })
+      assert.strictEqual((await sandbox.exec("echo opened")).stdout, "opened\n")
+    }
+    assert.match(await refusedFor({ home }), /is encrypted: expected the encryption key [0-9a-f]{64}, found none/)
+    const other = { encryptionKey: randomBytes(32) }
+    assert.match(await refusedFor({ home, keys: other }), /expected the encryption key [0-9a-f]{64}, found the key/)
+    assert.match(
+      await refusedFor({ home, keys: { encryptionKey: randomBytes(31) } }),
+      /expected 32 bytes .*, found 31 bytes/
+    )
+    assert.deepStrictEqual(filesWith(secret), [])
   })
 })
