@@ -36,8 +36,8 @@ const addEntry = (archive: Pack, name: string, bytes: Uint8Array, signal: AbortS
 
 /**
  * Writes a snapshot to a file, whole or not at all, with its ancestors, its verdict and its signatures; `-` is standard output. An
- * existing file is replaced. Equal parts are written once, zeros not at all. Memory is not encrypted: anyone who has the archive can
- * read it.
+ * existing file is replaced. Equal parts are written once, zeros not at all. It is written as it is stored: unless it is encrypted,
+ * anyone who has the archive can read its memory.
  */
 export const exportSnapshot = Effect.fn("exportSnapshot")(function* (reference: string, path: string) {
   yield* checkedOptions("exportSnapshot", Schema.Struct({ path: Path }), { path })

@@ -42,8 +42,8 @@ const Asked = Schema.Struct({ reference: Path, options: Watching })
 
 /**
  * Pushes a snapshot with its ancestors to a registry: `docker://HOST/NAME[:TAG]`. Only pieces that the registry lacks are sent, so an
- * interrupted push continues where it stopped. The tag moves to the snapshot once everything is there. Memory is not encrypted: anyone
- * who can pull the snapshot can read it.
+ * interrupted push continues where it stopped. The tag moves to the snapshot once everything is there. It is sent as it is
+ * stored: unless it is encrypted, anyone who can pull it can read its memory.
  */
 export const pushSnapshot = Effect.fn("pushSnapshot")(function* (
   snapshot: string,

@@ -26,6 +26,8 @@ export const pushCommand = Command.make(
       ])
     }).pipe(Effect.provide(Artifacts.layer()), namesWith({ requireKey }))
 ).pipe(
-  Command.withDescription("Push a snapshot to a registry, with its memory unencrypted; only missing pieces are sent"),
+  Command.withDescription(
+    "Push a snapshot to a registry, as it is stored: readable there unless it is encrypted; only missing pieces are sent"
+  ),
   Command.withExamples([{ command: "stillpoint push web registry.example/team/web:v1" }])
 )
