@@ -14,7 +14,7 @@ node := node --conditions=stillpoint-source --no-warnings=ExperimentalWarning
 bin := node_modules/.bin
 ARGS ?=
 
-.PHONY: help demo test kvm soak software elsewhere bench check lint fmt generate record docs images pack kit-lock setup setup-tools clean distclean
+.PHONY: help demo test kvm soak software elsewhere bench figures check lint fmt generate record docs images pack kit-lock setup setup-tools clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -51,11 +51,14 @@ elsewhere: setup ## the packed packages with npm, pnpm, yarn, bun, Node 22.19, a
 	@scripts/setup/arm64.sh
 	@STILLPOINT_ELSEWHERE=all $(bin)/vitest run --project scripts scripts/pack/elsewhere.test.ts
 
-bench: setup ## the figures of the README, in a table and in bench/out/latest.json
+bench: setup ## measures the figures: a table, and bench/out/latest.json
 	@scripts/setup/qemu.sh
 	@scripts/setup/image-tools.sh --optional
 	@scripts/setup/test-images.sh redis python
 	@$(node) bench/main.ts $(ARGS)
+
+figures: setup-tools ## the README's table of figures, from bench/figures.json; ARGS=--take first takes them from bench/out/latest.json
+	@$(node) scripts/docs/figures.ts $(ARGS)
 
 check: setup-tools lint addon ## formats, lints, types, generated files, dependency directions, lengths of files; changes nothing
 	@echo "checking generated files"
