@@ -106,7 +106,8 @@ export type MachineFailureReason = typeof MachineFailureReason.Type
 /** Why a command did not run or did not finish. */
 export const ExecReason = Schema.TaggedUnion({
   InvalidCommand: said,
-  ExecFailed: said,
+  /** The command did not start: at which step, and the guest's error number. A program that is missing is step `exec`, number 2. */
+  ExecFailed: { step: Schema.String, errno: Schema.Natural, ...said },
   /** The agent refused the command, for one of the contract's reasons. */
   AgentRejected: { why: Schema.Literals(rejectReasons), ...said },
   GuestEnded: said,

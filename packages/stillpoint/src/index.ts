@@ -39,7 +39,8 @@ export {
   ImageUnknown,
   MomentInvalid,
   PlatformUnusable,
-  SandboxClosed
+  SandboxClosed,
+  StoreFull
 } from "./sandbox/SandboxError.ts"
 export type { Abortable } from "./sandbox/abortable.ts"
 export { type RunningCommand, Stillpoint } from "./sandbox/Stillpoint.ts"

@@ -1,5 +1,6 @@
 /** The input of commands that run in clones. */
 import { createHash, randomBytes } from "node:crypto"
+import { closeSync, openSync } from "node:fs"
 import { assert, beforeAll, describe, it } from "vitest"
 import { makeFolder, runStillpoint } from "./runStillpoint.ts"
 
@@ -36,6 +37,15 @@ describe("a command in a clone", () => {
       const ended = await piped(input, "exec", "web", "--", "echo", "done")
       assert.deepStrictEqual(ended, { status: 0, stdout: "done\n", stderr: "" })
     }
+    const directory = openSync(folder, "r")
+    assert.deepStrictEqual(await runStillpoint(folder, ["exec", "web", "--", "cat"], () => {}, "pipe", directory), {
+      status: 2,
+      stdout: "",
+      stderr:
+        "stillpoint: standard input: expected a file, a pipe or a terminal, " +
+        "found a directory; for a command without input, write < /dev/null\n"
+    })
+    closeSync(directory)
     // Without input, there is an end of it.
     assert.deepStrictEqual(await runStillpoint(folder, ["exec", "web", "--", "wc", "-c"]), {
       status: 0,

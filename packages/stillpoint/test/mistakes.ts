@@ -16,6 +16,18 @@ export const mistakes: ReadonlyArray<readonly [status: number, says: RegExp, ...
   ],
   [3, /no snapshot is called wbe; did you mean web/, "inspect", "wbe", "--json"],
   [125, /did you mean web/, "exec", "wbe", "--", "true"],
+  [127, /^stillpoint: nosuchcmd: .* No such file or directory/, "exec", "web", "--", "nosuchcmd"],
+  [127, /^stillpoint: \/etc\/hostname\/x: .* Not a directory/, "exec", "web", "--json", "--", "/etc/hostname/x"],
+  [126, /^stillpoint: \/etc\/hostname: .* Permission denied/, "exec", "web", "--", "/etc/hostname"],
+  [126, /^stillpoint: \/bin: .* Permission denied/, "fork", "web", "--", "/bin"],
+  [127, /^stillpoint: nosuchcmd: .* No such file or directory/, "run", "kit:httpd", "--", "nosuchcmd"],
+  [
+    2,
+    /^stillpoint: expected kit:httpd, oci:FOLDER\[:TAG\], .* or docker:.*, found "foo:bar"$/m,
+    "bake",
+    "foo:bar",
+    "--json"
+  ],
   [2, /did you mean httpd/, "bake", "kit:htpd", "--json"],
   [
     2,

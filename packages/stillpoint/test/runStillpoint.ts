@@ -48,14 +48,14 @@ const ran = (
 
 /**
  * Runs `stillpoint` with arguments; `begun` has the process while it runs. `output`: a descriptor, in place of what is returned;
- * `input`: whether it has a pipe as its input, or none.
+ * `input`: whether it has a pipe as its input, none, or a descriptor.
  */
 export const runStillpoint = async (
   folder: string,
   args: ReadonlyArray<string>,
   begun: (child: ChildProcess) => void = () => {},
   output: number | "pipe" = "pipe",
-  input: "pipe" | "ignore" = "ignore"
+  input: "pipe" | "ignore" | number = "ignore"
 ): Promise<Ran> => {
   const path = await (program ??= bundled(main))
   return ran(folder, [process.execPath, path, ...args], begun, [input, output, "pipe"])

@@ -40,9 +40,22 @@ export type ExecRequest = typeof execRequest.Type
 /** A checked request for `spawn`. */
 export type SpawnRequest = typeof spawnRequest.Type
 
-/** An `ExecError` of that name, of those that say nothing beside their message. */
-export const execError = (_tag: Exclude<ExecReason["_tag"], "AgentRejected">, message: string) =>
-  new ExecError({ reason: { _tag, message } })
+/** Reasons that say nothing beside their message. */
+export type PlainExecReason = Exclude<ExecReason["_tag"], "AgentRejected" | "ExecFailed">
+
+/** An `ExecError` of that name. */
+export const execError = (_tag: PlainExecReason, message: string) => new ExecError({ reason: { _tag, message } })
+
+/** The error for a command that did not start. */
+export const notStartedError = (name: string, { errno, message, step }: GuestEventOf<"ExecFailed">) =>
+  new ExecError({
+    reason: {
+      _tag: "ExecFailed",
+      step,
+      errno,
+      message: `${name}: expected a command that starts, found: ${step}: ${message} (errno ${errno})`
+    }
+  })
 
 /** The error for the agent's refusal of a command. */
 export const refusedError = (name: string, { message, reason }: GuestEventOf<"AgentRejected">) =>

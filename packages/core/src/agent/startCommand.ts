@@ -11,7 +11,7 @@ import type { ExecError, MachineError } from "../MachineErrors.ts"
 import type { Secret } from "../Secret.ts"
 import { awaitAgent } from "./awaitAgent.ts"
 import type { AgentPort } from "./AgentPort.ts"
-import { execError, refusedError } from "./commandRequest.ts"
+import { execError, notStartedError, type PlainExecReason, refusedError } from "./commandRequest.ts"
 import { type Conversation, openConversation } from "./conversation.ts"
 import { revealedEnvironment } from "./secrets.ts"
 
@@ -120,7 +120,7 @@ export const makeStartCommand = (port: AgentPort) => {
       let takenBytes = 0
       let isInputClosed = spec.closeStdin
       let isTurnedAway = false
-      const fail = (tag: Parameters<typeof execError>[0], message: string): void => {
+      const fail = (tag: PlainExecReason, message: string): void => {
         end ??= execError(tag, `${name}: ${message}`)
       }
       const hear = (event: GuestEvent): void => {
@@ -141,10 +141,7 @@ export const makeStartCommand = (port: AgentPort) => {
             return
           case "ExecFailed":
             hasEnded = true
-            fail(
-              "ExecFailed",
-              `expected a command that starts, found: ${event.step}: ${event.message} (errno ${event.errno})`
-            )
+            end ??= notStartedError(name, event)
             return
           case "AgentRejected":
             // Input that a command takes no longer, having ended or closed it, is not missed by it.

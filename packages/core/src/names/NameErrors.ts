@@ -26,11 +26,12 @@ export class SnapshotUnknown extends Schema.TaggedError<SnapshotUnknown>()("Snap
   reference: Schema.String,
   /** A suggestion for the name that was probably meant, to be appended to a sentence; empty if no name is close. */
   meant: Schema.String,
+  /** The names that people gave to snapshots of the store. */
   known: Schema.Array(Schema.String)
 }) {
   override get message(): string {
     const known = this.known.slice(0, 10).join(", ")
-    const others = this.known.length === 0 ? "; the store is empty" : `; the store has ${known}`
+    const others = this.known.length === 0 ? "; no snapshot here has a name" : `; the store has ${known}`
     return `no snapshot is called ${this.reference}${this.meant === "" ? others : this.meant}`
   }
 }

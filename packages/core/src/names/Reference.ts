@@ -65,6 +65,9 @@ export const parseReference = (text: string): Result.Result<Reference, Reference
   return parseName(text)
 }
 
+/** The repository of snapshots that are made again on demand. Nobody gives a name in it, and no message suggests one. */
+export const cacheRepository = "cache"
+
 /** Parses `name` or `name:tag`, the forms of a name that a snapshot can have. */
 export const parseName = (text: string): Result.Result<Extract<Reference, { _tag: "Named" }>, ReferenceInvalid> => {
   if (typeof text !== "string") return invalid(nameForm, text)

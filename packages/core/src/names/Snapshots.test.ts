@@ -289,7 +289,10 @@ describe("a store of names", () => {
         run(files, Effect.map(Effect.result(Snapshots.use(({ inspect }) => inspect(reference))), Result.merge))
       const messageOf = (found: object) => ("message" in found ? found.message : "found")
       assert.include(messageOf(yield* asked("web-servr")), "did you mean web-server")
-      assert.include(messageOf(yield* asked("nothing-like-it")), "the store has web-server")
+      // Names of the cache are nobody's.
+      yield* run(files, keepSample("cached", "cache:web-servr-x"))
+      assert.include(messageOf(yield* asked("web-servr")), "did you mean web-server")
+      assert.match(String(messageOf(yield* asked("nothing-like-it"))), /the store has web-server$/)
       assert.include(messageOf(yield* asked("../web")), "expected NAME or NAME:TAG")
       for (const known of [digest, `sha256:${digest}`, `sha256:${digest.slice(0, 8)}`, "web-server:latest"]) {
         assert.strictEqual(messageOf(yield* asked(known)), "found", known)

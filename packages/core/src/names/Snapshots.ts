@@ -47,7 +47,7 @@ import {
 import type { Names } from "./nameRecord.ts"
 import { checkedNaming, fullName, makeNaming, namesOf, shortName } from "./naming.ts"
 import { diskSourcesProblems, isPath, isRecord, kindProblems, orAbsent, unknownProblems } from "../optionProblems.ts"
-import { parseName, parseReference } from "./Reference.ts"
+import { cacheRepository, parseName, parseReference } from "./Reference.ts"
 import { refuseProblems } from "./refuseProblems.ts"
 import type { Removed, SnapshotsShape, StoredSnapshot, TagOptions } from "./SnapshotsShape.ts"
 
@@ -88,7 +88,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
 
   const resolved = Effect.fnUntraced(function* (reference: string, names: Names) {
     const parsed = yield* Effect.fromResult(parseReference(reference))
-    const known = [...names.keys()].map(shortName)
+    const known = [...names.keys()].filter((name) => !name.startsWith(`${cacheRepository}:`)).map(shortName)
     const unknown = () => new SnapshotUnknown({ reference, meant: didYouMean(reference, known), known })
     if (parsed._tag === "Named") {
       const named = names.get(fullName(parsed))
@@ -351,7 +351,7 @@ const homeProblems = (options: unknown): ReadonlyArray<string> =>
  * const program = Effect.gen(function* () {
  *   const snapshots = yield* Snapshots
  *   const unknown = yield* Effect.flip(snapshots.get("web"))
- *   console.log(unknown.message) // no snapshot is called web; the store is empty
+ *   console.log(unknown.message) // no snapshot is called web; no snapshot here has a name
  * })
  * await Effect.runPromise(program.pipe(Effect.provide(Snapshots.layerHost({ home: "/tmp/stillpoint-no-such-store" }))))
  * ```

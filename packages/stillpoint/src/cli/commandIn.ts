@@ -9,7 +9,7 @@ import { ArgumentInvalid } from "./ArgumentInvalid.ts"
 import { statusOf } from "./commandStatus.ts"
 import { Ended } from "./exitCode.ts"
 import { answer, write } from "./Output.ts"
-import { inputOf } from "./standardInput.ts"
+import { inputOf, requireReadableInput } from "./standardInput.ts"
 
 type Taken<E> = (stream: "stdout" | "stderr", bytes: Uint8Array) => Effect.Effect<void, E>
 
@@ -56,6 +56,7 @@ const resultOf = Effect.fnUntraced(function* (sandbox: Sandbox, argv: ReadonlyAr
 
 /** Runs a command in a sandbox and ends as it ended; its output passed on, or within one line of JSON. */
 export const commandIn = Effect.fnUntraced(function* (sandbox: Sandbox, argv: ReadonlyArray<string>, json: boolean) {
+  yield* requireReadableInput
   const result = json
     ? yield* resultOf(sandbox, argv)
     : yield* ran(sandbox, argv, (stream, bytes) => write(process[stream], bytes))

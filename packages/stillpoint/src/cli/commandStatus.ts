@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ExecError } from "@stillpoint/core"
 import { Effect } from "effect"
 import { ArgumentInvalid } from "./ArgumentInvalid.ts"
 import { failureText } from "./failureText.ts"
@@ -13,6 +14,15 @@ import { Ended } from "./exitCode.ts"
 export const statusOf = ({ code, signal }: { readonly code: number | null; readonly signal: number | null }): number =>
   code ?? 128 + (signal ?? 0)
 
+/** Error numbers of a guest that mean that there is no such program. */
+const missing: ReadonlySet<number> = new Set([2, 20])
+
+/** The status for what kept a command from ending by itself: of a program that does not start, as shells and Docker give it. */
+const statusOfFailure = (error: unknown): number => {
+  if (!(error instanceof ExecError) || error.reason._tag !== "ExecFailed" || error.reason.step !== "exec") return 125
+  return missing.has(error.reason.errno) ? 127 : 126
+}
+
 /** A failure of ours beside the status of a command. */
 export const notTheCommands = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, Ended | ArgumentInvalid, R> =>
   Effect.matchEffect(work, {
@@ -20,5 +30,5 @@ export const notTheCommands = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Ef
     onFailure: (error): Effect.Effect<never, Ended | ArgumentInvalid> =>
       error instanceof Ended || error instanceof ArgumentInvalid
         ? Effect.fail(error)
-        : Effect.andThen(note(failureText(error)), Effect.fail(new Ended(125)))
+        : Effect.andThen(note(failureText(error)), Effect.fail(new Ended(statusOfFailure(error))))
   })

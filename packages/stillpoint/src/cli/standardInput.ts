@@ -3,9 +3,24 @@
  *
  * @module
  */
+import { fstatSync } from "node:fs"
 import { codeOf, type GuestProcess } from "@stillpoint/core"
 import { Effect } from "effect"
+import { ArgumentInvalid } from "./ArgumentInvalid.ts"
 import { note } from "./Output.ts"
+
+/** Refuses a directory as standard input, which Node would take for an empty one. */
+export const requireReadableInput = Effect.suspend(() =>
+  fstatSync(0).isDirectory()
+    ? Effect.fail(
+        new ArgumentInvalid({
+          argument: "standard input",
+          expected: "a file, a pipe or a terminal",
+          found: "a directory; for a command without input, write < /dev/null"
+        })
+      )
+    : Effect.void
+)
 
 /** The next bytes, or `null` at the end. Nothing is read before it is asked for; a terminal gives one line at a time. */
 const nextInput = Effect.callback<Uint8Array | null>((resume) => {

@@ -21,10 +21,12 @@ export class ImageUnknown extends Schema.TaggedError<ImageUnknown>()("ImageUnkno
   meant: Schema.String
 }) {
   override get message(): string {
-    return (
-      `no built-in image is called ${this.found}${this.meant}; expected kit:httpd, oci:FOLDER[:TAG], docker-archive:FILE ` +
+    const expected =
+      "expected kit:httpd, oci:FOLDER[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] " +
       "or docker://REGISTRY/NAME[:TAG]"
-    )
+    return this.found.startsWith("kit:")
+      ? `no built-in image is called ${this.found}${this.meant}; ${expected}`
+      : `${expected}, found ${JSON.stringify(this.found)}`
   }
 }
 
@@ -59,6 +61,21 @@ export class ImageNotKept extends Schema.TaggedError<ImageNotKept>()("ImageNotKe
 }) {
   override get message(): string {
     return `the image could not be stored at ${this.path}: ${this.code}`
+  }
+}
+
+/** The file system of a store has no room for a snapshot. */
+export class StoreFull extends Schema.TaggedError<StoreFull>()("StoreFull", {
+  home: Schema.String,
+  /** What is left there for this user, if the system says so. */
+  freeMib: Schema.NullOr(Schema.Natural)
+}) {
+  override get message(): string {
+    const free = this.freeMib === null ? "" : `, ${this.freeMib} MiB are free`
+    return (
+      `no space left for the snapshot in ${this.home}${free}; nothing was stored. Free some (stillpoint prune removes what ` +
+      "nothing needs), or set STILLPOINT_HOME to a folder on another disk"
+    )
   }
 }
 

@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { statfs } from "node:fs/promises"
 import {
   bootSpecJson,
+  cacheRepository,
   type ExecSpec,
   explain,
   type Firing,
@@ -19,9 +21,9 @@ import type { Policy } from "@stillpoint/triggers"
 import { Effect } from "effect"
 import { explainSnapshot } from "./explainSnapshot.ts"
 import { type ImageOptions, imageSpec, withoutReason } from "./imageSpec.ts"
-import { cacheRepository, checkedBake, isFree } from "./checkedOptions.ts"
+import { checkedBake, isFree } from "./checkedOptions.ts"
 import type { Moment } from "./readMoment.ts"
-import { BakeNotValid } from "./SandboxError.ts"
+import { BakeNotValid, StoreFull } from "./SandboxError.ts"
 
 /** Options of a bake. */
 export interface BakeOptions extends ImageOptions {
@@ -86,6 +88,15 @@ export const causeOf = ({ trigger }: Pick<Firing, "trigger">): string => {
 
 type Booted = Effect.Success<ReturnType<typeof imageSpec>>
 
+/** The error for a store whose file system has no room, with what is left of it. */
+const storeFull = (home: string) =>
+  Effect.promise(() =>
+    statfs(home).then(
+      ({ bavail, bsize }) => new StoreFull({ home, freeMib: Math.floor((bavail * bsize) / 2 ** 20) }),
+      () => new StoreFull({ home, freeMib: null })
+    )
+  )
+
 /** Boots, captures and keeps; the guest is gone afterwards. */
 export const bakeSpec = Effect.fn("bakeSpec")(function* (
   { keep, spec }: Booted,
@@ -111,7 +122,8 @@ export const bakeSpec = Effect.fn("bakeSpec")(function* (
       const probe = validate === undefined ? {} : { validate: Pipeline.execProbe(commandOf(validate)) }
       // The draft is gone by the time that its failure is read, so the failure is told of the name.
       const { value } = yield* Pipeline.run(spec, { name: "bake", policy, target, ...probe }).pipe(
-        Effect.catchTag("ValidationFailed", ({ detail }) => Effect.fail(new BakeNotValid({ name: shown, detail })))
+        Effect.catchTag("ValidationFailed", ({ detail }) => Effect.fail(new BakeNotValid({ name: shown, detail }))),
+        Effect.catchReason("CaptureError", "DiskFull", () => Effect.flatMap(storeFull(snapshots.home), Effect.fail))
       )
       const kept = yield* snapshots.keep(target, name, {
         ...(replace === undefined ? {} : { replace }),

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  cacheRepository,
   NameTaken,
   OptionsInvalid,
   parseName,
@@ -17,6 +18,8 @@ import { Effect, Result, Schema } from "effect"
 import { unknownImage } from "./imageSpec.ts"
 import { platformNames } from "./platforms.ts"
 import { readMomentResult } from "./readMoment.ts"
+
+export { cacheRepository }
 
 /** Problems of options, each with its place in them. */
 export const problemsOf = (schema: Schema.Codec<unknown, unknown>, found: unknown): ReadonlyArray<string> =>
@@ -38,9 +41,6 @@ export const checkedOptions = (
 
 /** A path, of a file or a folder. */
 export const Path = PlainText.check(Schema.isMinLength(1))
-
-/** The repository of snapshots that are baked again on demand, which no user names. */
-export const cacheRepository = "cache"
 
 /** A name that a user can give to a snapshot. */
 export const SnapshotName = Schema.String.check(

@@ -76,9 +76,13 @@ const keepImage = Effect.fnUntraced(function* (home: string, file: string, diges
   return path
 })
 
-/** The problem with the name of a built-in image; `undefined` if it is valid, or is a reference. */
+/** The beginnings of references that `Images` resolves. */
+const sources = ["oci:", "oci-archive:", "docker-archive:", "docker://"]
+
+/** The problem with an image that is neither a built-in one nor named by a source; `undefined` if it is one of these. */
 export const unknownImage = (image: string): ImageUnknown | undefined => {
-  if (!image.startsWith("kit:")) return undefined
+  if (sources.some((source) => image.startsWith(source))) return undefined
+  if (!image.startsWith("kit:")) return new ImageUnknown({ found: image, meant: "" })
   const name = image.slice("kit:".length)
   return Object.hasOwn(builtIn, name)
     ? undefined

@@ -12,7 +12,7 @@
  *
  * trigger  = "pre-exec"                                               onPreExec
  *          | "listener" [ ":" N ] [ "tcp" | "udp" ] [ "on" TEXT ] [ "open" ]    onListener; open: one that is open already counts
- *          | "after" D                                                afterGuestTime
+ *          | "after" D                                                afterGuestTime; after 0s: before the first instruction
  *          | "idle" [ D ]                                             onIdle; 10ms if absent
  *          | "serial" [ ":" N ] PATTERN                               onSerialMatch: a whole line
  *          | "prompt" [ ":" N ] PATTERN                               onSerialText: what is written, line or not
