@@ -1,11 +1,11 @@
 /** Every page of prose is on the site, and every link in one leads somewhere. */
 import { execFileSync } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import { brokenInSite } from "./builtLinks.ts"
-import { anchorsOf, brokenLinks, onSite, pages, root } from "./pages.ts"
+import { anchorsOf, brokenLinks, exportedNames, onSite, pages, root, unknownInDocstrings } from "./pages.ts"
 
 const listed = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"], {
   cwd: root,
@@ -38,6 +38,26 @@ describe("pages", () => {
     const targets = brokenLinks("docs/page.md", text).map((problem) => problem.split(" ")[1])
     assert.deepStrictEqual(targets, ["none.md", "../README.md#none"])
     assert.deepStrictEqual([...anchorsOf(text)], ["here-it-is"])
+  })
+
+  for (const folder of globSync("packages/*", { cwd: root }).toSorted()) {
+    it(`docstrings-of-${folder}-link-to-names-that-it-has`, () => {
+      const texts = globSync("src/**/*.ts", { cwd: join(root, folder) }).map(
+        (path) => [path, readFileSync(join(root, folder, path), "utf8")] as const
+      )
+      const exported = new Set(texts.flatMap(([, text]) => exportedNames(text)))
+      const unknown = texts.flatMap(([path, text]) =>
+        unknownInDocstrings(text, exported).map((target) => `${path}: ${target}`)
+      )
+      assert.isNotEmpty(exported)
+      assert.deepStrictEqual(unknown, [])
+    })
+  }
+
+  it("a-link-of-a-docstring-to-nothing-is-found", () => {
+    const text =
+      "/** {@link one}, {@link\n * Two.three}, {@link gone}, {@link Gone.one | it}, {@link Far} */\nconst one = new Two() // gone"
+    assert.deepStrictEqual(unknownInDocstrings(text, new Set(["Far"])), ["gone", "Gone.one"])
   })
 
   it("a-link-that-leads-nowhere-in-a-built-site-is-found", () => {

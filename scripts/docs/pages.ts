@@ -94,6 +94,23 @@ export const brokenLinks = (page: string, text: string): ReadonlyArray<string> =
       : [`${page}: ${target} leads to no heading of ${path}`]
   })
 
+const comment = /\/\*[\s\S]*?\*\/|\/\/.*$/gm
+const declared = /^export (?:abstract )?(?:const|class|function|interface|type) ([\p{L}\p{N}$_]+)/gmu
+
+/** The names that a module exports. */
+export const exportedNames = (text: string): ReadonlyArray<string> =>
+  [...text.matchAll(declared)].map(([, name = ""]) => name)
+
+/** Links of a module's docstrings that the site shows as plain text: to names that neither the module has nor its package exports. */
+export const unknownInDocstrings = (text: string, exported: ReadonlySet<string>): ReadonlyArray<string> => {
+  const own = new Set(text.replace(comment, "").match(/[\p{L}$_][\p{L}\p{N}$_]*/gu))
+  const targets = [...text.matchAll(/\{@link\s+(?:\*\s+)?([^\s}|]+)/g)].map(([, target = ""]) => target)
+  return targets.filter((target) => {
+    const name = target.split(/[.#]/)[0] ?? ""
+    return !own.has(name) && !exported.has(name)
+  })
+}
+
 /** A page as the site has it: links to other pages stay, links to files of the repository become their names. */
 export const onSite = (page: string, text: string): string => {
   const onIt = new Set([home, ...pages.map(({ path }) => path)])

@@ -8,6 +8,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync
 } from "node:fs"
@@ -211,6 +212,25 @@ describe.skipIf(why !== "")(`packed packages${why === "" ? "" : ` (skipped: ${wh
     })
     return { status, stdout, stderr }
   }
+
+  it("sizes-are-those-that-the-page-about-installing-states", () => {
+    const page = readFileSync(join(root, "docs/how-to/install.md"), "utf8")
+    const numbers = (form: RegExp): ReadonlyArray<number> => (form.exec(page) ?? []).slice(1).map(Number)
+    const addon = packed.filter((tarball) => tarball.includes(hostPlatform()))
+    const libraries = packed.filter((tarball) => !/-native-(?:linux|darwin)-/.test(basename(tarball)))
+    const mib = (paths: ReadonlyArray<string>) => paths.reduce((sum, path) => sum + statSync(path).size, 0) / 2 ** 20
+    const folder = installed(packageOf(hostPlatform()))
+    const files = globSync("**/*", { cwd: folder, withFileTypes: true }).filter((entry) => entry.isFile())
+    const unpacked = mib(files.map((entry) => join(entry.parentPath, entry.name)))
+    const stated = [
+      ...numbers(/The libraries are the same everywhere, ([\d.]+) MiB packed/),
+      ...numbers(new RegExp(`${packageOf(hostPlatform())}\` \\| ([\\d.]+) and ([\\d.]+) MiB`))
+    ]
+    const found = [mib(libraries), mib(addon), unpacked]
+    // As they are said to a reader: a tenth more or less is the same.
+    const isSame = (index: number) => Math.abs((stated[index] ?? 0) / (found[index] ?? 1) - 1) < 0.1
+    assert.isTrue([0, 1, 2].every(isSame), `the page states ${stated.join(", ")} MiB, found ${found.join(", ")}`)
+  })
 
   it("the-command-is-one-file-that-finds-the-files-of-the-packages-where-they-are-installed", () => {
     const help = stillpoint("--help")

@@ -81,7 +81,7 @@ export const Workload = Schema.Struct({
   /** Added to `PATH`, `HOME` and `TERM`. */
   env: defaultTo(Schema.Record(EnvironmentName, PlainText), {}),
   cwd: defaultTo(Schema.Union([GuestPath, Schema.Literal("/")]), "/"),
-  /** As {@link WorkloadSpec} of `@stillpoint/core` has them: whom it runs as, and how it is stopped. */
+  /** As `WorkloadSpec` of `@stillpoint/core` has them: whom it runs as, and how it is stopped. */
   user: fields.user,
   groups: fields.groups,
   stopSignal: fields.stopSignal,
@@ -149,7 +149,7 @@ export const GuestConfig = Schema.Struct({
   ),
   /** Number of the signal that a running workload receives after a new identity, such as 1 for `SIGHUP`; 0 for none. */
   identitySignal: defaultTo(SignalNumber, 0),
-  /** The disks that the guest has its root and its volumes on: see {@link WorkloadSpec} of `@stillpoint/core`. */
+  /** The disks that the guest has its root and its volumes on: see `WorkloadSpec` of `@stillpoint/core`. */
   root: fields.root,
   folders: fields.folders,
   volumes: fields.volumes,
