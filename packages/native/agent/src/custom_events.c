@@ -103,17 +103,15 @@ int custom_events_serve(void)
 static const char help[] =
 	"usage: stillpoint-emit NAME [JSON]\n"
 	"\n"
-	"Sends an event to the host of this guest, which knows it as Custom.\n"
+	"Sends an event to the host, which receives it as Custom.\n"
 	"\n"
-	"  NAME  " EVENT_NAME_FORM "\n"
-	"  JSON  " EVENT_PAYLOAD_FORM ";\n"
-	"        null if it is left out\n"
+	"  NAME  its name: " EVENT_NAME_FORM "\n"
+	"  JSON  its payload (default: null): " EVENT_PAYLOAD_FORM "\n"
 	"\n"
-	"  stillpoint-emit warm '{\"entries\": 1200}'\n"
+	"Example: stillpoint-emit warm '{\"entries\": 1200}'\n"
 	"\n"
-	"Ends with 0 when the agent has the event and the host will take it, unless it is more than the quota of this guest;\n"
-	"with 1 and a message otherwise.\n"
-	"The same from other programs: a datagram \"NAME JSON\" to the socket " SOCKET_PATH ".\n";
+	"Exits with 0 if the event was sent, with 1 and a message if not. The host drops events above the guest's quota.\n"
+	"Other programs can send one as a datagram \"NAME JSON\" to the socket " SOCKET_PATH ".\n";
 
 static bool say(int stream, const char *words)
 {
@@ -137,9 +135,9 @@ int custom_events_emit(int argc, char **argv)
 	size_t name_length = strlen(argv[1]);
 	size_t payload_length = strlen(payload);
 	if (!event_name_valid(argv[1], name_length))
-		return complain("stillpoint-emit: a name is " EVENT_NAME_FORM "; see --help", 0);
+		return complain("stillpoint-emit: expected a name of " EVENT_NAME_FORM "; see --help", 0);
 	if (!event_payload_valid(payload, payload_length))
-		return complain("stillpoint-emit: the payload is " EVENT_PAYLOAD_FORM, 0);
+		return complain("stillpoint-emit: expected a payload of " EVENT_PAYLOAD_FORM, 0);
 	memcpy(message, argv[1], name_length);
 	message[name_length] = ' ';
 	memcpy(message + name_length + 1, payload, payload_length);

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define EVENT_NAME_FORM "1 to 64 of A-Z a-z 0-9 . _ : / -, not beginning with -"
+#define EVENT_NAME_FORM "1 to 64 characters A-Z a-z 0-9 . _ : / -, not beginning with -"
 #define EVENT_PAYLOAD_FORM                                                                                      \
 	"JSON of at most 32768 bytes and 64 levels, integers up to 2^53 - 1, other numbers finite, surrogates " \
 	"in pairs"

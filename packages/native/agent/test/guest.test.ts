@@ -149,6 +149,8 @@ it.effect("the-program-that-sends-events-explains-itself-and-sends-nothing-then"
     yield* until(machine, "AgentReady")
     for (const option of ["--help", "-h"]) assert.include(yield* sh(machine, `stillpoint-emit ${option}`), "usage: ")
     assert.include(yield* sh(machine, "stillpoint-emit --version 2>&1; echo $?"), "--help\n1")
+    const unnamed = yield* sh(machine, "stillpoint-emit 'a b' 2>&1; echo $?")
+    assert.match(unnamed, /^stillpoint-emit: expected a name of 1 to 64 characters .*; see --help\n1$/)
     assert.strictEqual(yield* sh(machine, "stillpoint-emit a-b; echo $?"), "0")
     const sent = (yield* machine.eventsSoFar()).filter((event) => event._tag === "Custom").map(({ name }) => name)
     assert.deepStrictEqual(sent, ["a-b"])
