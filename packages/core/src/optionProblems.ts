@@ -102,7 +102,8 @@ const partAt = (value: unknown, path: ReadonlyArray<string>): unknown =>
 /** The words of a schema that has none of its own, as all other messages put it: with what was found. */
 const withFound = (message: string, part: unknown): string => {
   if (message === "Missing key") return "expected a value, found none"
-  return message.startsWith("Expected ") ? `e${message.slice(1)}, found ${describeValue(part)}` : message
+  if (!message.startsWith("Expected ")) return message
+  return `e${message.slice(1).replace(" | undefined", "")}, found ${part === "" ? '""' : describeValue(part)}`
 }
 
 /**

@@ -292,6 +292,11 @@ describe("whatever a program without types hands to", () => {
           Object.keys(wrong).toSorted(),
           problems.join("; ")
         )
+        assert.includeMembers(problems.slice(), [
+          'image: expected a value with a length of at least 1, found ""',
+          "memoryMib: expected a value greater than or equal to 1, found 0",
+          "replace: expected boolean, found yes"
+        ])
       }
       assert.strictEqual(booted, 0)
     })

@@ -100,7 +100,7 @@ export const usualMoment = "listener & calm 20ms"
 export const bakeProblems = (options: unknown) => {
   const moment = momentOf(options)
   const image = optionOf(options, "image")
-  const unknown = typeof image === "string" ? unknownImage(image) : undefined
+  const unknown = typeof image === "string" && image !== "" ? unknownImage(image) : undefined
   return {
     ofOptions: problemsOf(BakeData, options),
     ofMoment: Result.isFailure(moment) ? [`captureAt: ${moment.failure.why}`] : [],
