@@ -2,7 +2,6 @@
 //!
 //! An instruction is 16 bytes: operation, register, two bytes of nothing, u32, u64. It takes 1 ns.
 
-use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -112,7 +111,9 @@ impl Board for FakeBoard {
     }
 }
 
-#[derive(Default)]
+/// Every page that the programs of the tests use, so that none takes the place of another.
+const KEPT_PAGES: usize = 64;
+
 pub(crate) struct Fake {
     pc: u64,
     registers: [u64; 4],
@@ -120,9 +121,25 @@ pub(crate) struct Fake {
     waiting: bool,
     now: Nanos,
     generation: u64,
-    pages: HashMap<u64, (NonNull<u8>, bool)>,
+    /// Pages that the memory handed out, each at its number modulo the length: number, place, whether for writing.
+    pages: [Option<(u64, NonNull<u8>, bool)>; KEPT_PAGES],
     /// Executes from memory in one host mapping.
     is_mapped: bool,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            pc: 0,
+            registers: [0; 4],
+            timer: None,
+            waiting: false,
+            now: 0,
+            generation: 0,
+            pages: [None; KEPT_PAGES],
+            is_mapped: false,
+        }
+    }
 }
 
 // SAFETY: `page` alone reads the pointers, while the memory that gave them is borrowed exclusively, and
@@ -138,18 +155,25 @@ impl Fake {
         Box::new(Self { is_mapped: true, ..Self::default() })
     }
 
+    fn forget_pages(&mut self) {
+        self.pages = [None; KEPT_PAGES];
+    }
+
     fn page(&mut self, memory: &mut dyn GuestMemory, gpa: u64, write: bool) -> Option<NonNull<u8>> {
         if memory.generation() != self.generation {
             self.generation = memory.generation();
-            self.pages.clear();
+            self.forget_pages();
         }
         let number = gpa / 4096;
-        match self.pages.get(&number) {
-            Some((page, writable)) if *writable || !write => return Some(*page),
+        let kept = &mut self.pages[number as usize % KEPT_PAGES];
+        match *kept {
+            Some((of, page, writable)) if of == number && (writable || !write) => {
+                return Some(page);
+            }
             _ => {}
         }
         let page = if write { memory.page_for_write(gpa) } else { memory.page_for_read(gpa) }?;
-        self.pages.insert(number, (page, write));
+        *kept = Some((number, page, write));
         Some(page)
     }
 
@@ -281,7 +305,7 @@ impl Engine for Fake {
     }
 
     fn run(&mut self, platform: &mut Platform, deadline: Nanos) -> Exit {
-        self.pages.clear();
+        self.forget_pages();
         loop {
             if self.waiting && !self.pending(platform) {
                 return Exit::Idle { wake_at: self.timer };
@@ -308,7 +332,7 @@ impl Engine for Fake {
     }
 
     fn drop_host_pointers(&mut self) {
-        self.pages.clear();
+        self.forget_pages();
     }
 
     fn save(&self) -> Vec<u8> {
@@ -346,7 +370,7 @@ impl Engine for Fake {
             waiting: self.waiting,
             now: self.now,
             generation: 0,
-            pages: HashMap::new(),
+            pages: [None; KEPT_PAGES],
             is_mapped: self.is_mapped,
         })
     }
@@ -366,7 +390,7 @@ impl Engine for Fake {
     }
 
     fn step(&mut self, platform: &mut Platform) -> Option<Exit> {
-        self.pages.clear();
+        self.forget_pages();
         self.execute(platform)
     }
 }
