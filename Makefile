@@ -37,7 +37,7 @@ soak: setup ## what is random, at length and with new cases: hours; any of its n
 	@scripts/miri.sh
 	@scripts/fuzz.sh
 
-kvm: setup-tools ## the engine kvm: on this host's /dev/kvm, and a stock kernel and a guest of the kit where QEMU emulates one; not part of make test
+kvm: setup-tools ## the engine kvm: on this host's /dev/kvm, and a stock kernel and a guest of the kit where QEMU emulates one; make test has a part of it
 	@scripts/kvm/run.sh
 
 software: images ## redis, python, postgres, nginx and nodejs, captured and cloned, and large images as umoci has them; make test has the first two

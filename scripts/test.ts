@@ -1,8 +1,8 @@
 /**
- * Runs every test, Rust and TypeScript, and ends with the skipped tests and reasons, the failures, and one count over all of
+ * Runs every test, in Rust, in TypeScript and under emulated KVM, and ends with the skipped tests and reasons, the failures, and one count over all of
  * them.
  *
- * Both suites run even if the first fails; the exit code is 0 only if tests were executed and none failed.
+ * All suites run even if one fails; the exit code is 0 only if tests were executed and none failed.
  */
 import { spawn } from "node:child_process"
 import { mkdirSync, readFileSync, rmSync } from "node:fs"
@@ -11,6 +11,7 @@ import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { CargoOutput } from "./testing/CargoOutput.ts"
 import { Outcome, saidIn } from "./testing/Outcome.ts"
+import { takeCase } from "./testing/caseLines.ts"
 import { seedOf } from "./testing/seed.ts"
 import { scratchIn } from "./testing/scratch.ts"
 import { outcomeOf } from "./testing/vitestReport.ts"
@@ -119,6 +120,14 @@ const rust = async (): Promise<Outcome> => {
   return outcome
 }
 
+/** A guest of an amd64 image under KVM, in a QEMU that emulates it; once it has passed, again only where its files differ. */
+const kvm = async (): Promise<Outcome> => {
+  const outcome = new Outcome()
+  const ended = await run("scripts/kvm/suite.sh", ["--unless-passed", "addon"], (line) => takeCase(outcome, line))
+  if (ended.code !== 0 && outcome.failures.length === 0) outcome.failures.push(failureOf("scripts/kvm/suite.sh", ended))
+  return outcome
+}
+
 const typescript = async (): Promise<Outcome> => {
   const report = `${root}.cache/vitest.json`
   mkdirSync(`${root}.cache`, { recursive: true })
@@ -148,10 +157,11 @@ const repeated = `properties try the cases of seed ${seed.value}, from ${seed.fr
 process.stdout.write(repeated)
 const total = new Outcome()
 const unbuilt = quick === "typescript" ? undefined : await buildRust()
-// Both at once: neither keeps all cores busy to its end.
+// All at once: none keeps all cores busy to its end.
 const outcomes = await Promise.all([
   quick === "typescript" ? new Outcome() : (unbuilt ?? rust()),
-  quick === "rust" ? new Outcome() : typescript()
+  quick === "rust" ? new Outcome() : typescript(),
+  quick === "all" ? kvm() : new Outcome()
 ])
 for (const outcome of outcomes) total.add(outcome)
 if (!total.isGood) process.stdout.write(repeated)

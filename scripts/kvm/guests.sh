@@ -8,9 +8,6 @@ here=scripts/kvm
 folder="$root/.cache/kvm/$(cat "$here/packages.lock" "$here/guests.sh" "$here"/*.init | sha256sum | cut -c1-16)"
 if [ -f "$folder/complete" ]; then echo "$folder" && exit 0; fi
 
-for tool in dpkg-deb xz zstd curl; do
-  command -v "$tool" >/dev/null || missing "$tool" "sudo apt-get install -y dpkg xz-utils zstd curl"
-done
 packages="$root/.cache/kvm/packages" work="$(mktemp -d "$root/.cache/kvm-guests.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$packages"
