@@ -212,6 +212,8 @@ describe(`a clone of a snapshot that is still in a registry${why}`, () => {
         // Another machine is made and runs meanwhile.
         const made = yield* Sandbox.create({ image: "kit:httpd", captureAt: "listener:8080 & calm 20ms" })
         assert.strictEqual((yield* made.exec("echo on")).stdout, "on\n")
+        // None of them had to give up before.
+        assert.isTrue(waiting.every((fiber) => fiber.pollUnsafe() === undefined))
         // Nothing of the registry comes: they end all the same.
         yield* Scope.close(scope, Exit.void)
         const ended = yield* Effect.forEach(waiting, Fiber.join)
