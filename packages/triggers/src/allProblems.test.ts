@@ -207,6 +207,7 @@ const simple = new Set([
   "onIdle",
   "onParked",
   "parsePolicy",
+  "pointedAt",
   "precedence",
   "printPolicy",
   "trafficAbove"

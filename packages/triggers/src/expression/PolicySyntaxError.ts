@@ -5,6 +5,7 @@
  * @module
  */
 import { Schema } from "effect"
+import { requireAll, requireCount, requireText } from "../argument.ts"
 
 /** One thing that is wrong with an expression, and where. */
 export const SyntaxProblem = Schema.Struct({
@@ -21,6 +22,8 @@ const mostShown = 200
 /**
  * A line of text with a caret below one of its columns, counted from 1; of a long line only the neighbourhood of the column.
  *
+ * @throws {PolicyError} if the text is none, or the column is not a whole number from 1.
+ *
  * @example
  * ```ts
  * import { pointedAt } from "@stillpoint/triggers"
@@ -31,12 +34,17 @@ const mostShown = 200
  * ```
  */
 export const pointedAt = (text: string, column: number): string => {
+  requireAll({
+    text: () => requireText("pointedAt.text", text),
+    column: () => requireCount("pointedAt.column", column)
+  })
   // Control characters take one column each.
   // oxlint-disable-next-line no-control-regex
   const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, " ")
-  const from =
-    plain.length <= mostShown ? 0 : Math.max(0, Math.min(column - 1 - mostShown / 2, plain.length - mostShown))
-  return `  ${plain.slice(from, from + mostShown)}\n  ${" ".repeat(column - 1 - from)}^`
+  // A column behind the text is that of its end.
+  const at = Math.min(column, plain.length + 1)
+  const from = plain.length <= mostShown ? 0 : Math.max(0, Math.min(at - 1 - mostShown / 2, plain.length - mostShown))
+  return `  ${plain.slice(from, from + mostShown)}\n  ${" ".repeat(at - 1 - from)}^`
 }
 
 /** An expression is no policy: every problem that was found, each with its column. */
