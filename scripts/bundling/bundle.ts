@@ -3,6 +3,7 @@
  *
  * @module
  */
+import * as http from "node:http"
 import { isAbsolute } from "node:path"
 import type { Plugin } from "vite"
 
@@ -27,6 +28,21 @@ const withAddresses = (addressOf: BundleOptions["addressOf"], read: Set<string>)
   }
 })
 
+/**
+ * Takes `node:http` without importing it: an import reads its getters, too. What they get (`WebSocket` and other globals) is a fifth of
+ * the start of a program, and no program takes it from there.
+ */
+const withoutGettersOfHttp: Plugin = {
+  name: "without getters of node:http",
+  enforce: "pre",
+  resolveId: (name) => (name === "node:http" || name === "http" ? "\0node:http" : undefined),
+  load: (module) => {
+    if (module !== "\0node:http") return undefined
+    const names = Object.keys(http).filter((name) => name !== "default" && !(name in globalThis))
+    return `const http = process.getBuiltinModule("node:http")\nexport default http\nexport const { ${names.join(", ")} } = http\n`
+  }
+}
+
 /** Bundles a program with everything that it imports, from the sources of the packages; the modules that were read. */
 export const bundle = async (options: BundleOptions): Promise<ReadonlyArray<string>> => {
   const { addressOf, fileName, outDir, program } = options
@@ -36,7 +52,7 @@ export const bundle = async (options: BundleOptions): Promise<ReadonlyArray<stri
   await build({
     configFile: false,
     logLevel: "error",
-    plugins: [withAddresses(addressOf, read)],
+    plugins: [withAddresses(addressOf, read), withoutGettersOfHttp],
     ssr: { noExternal: true, resolve: { conditions: ["stillpoint-source"] } },
     build: {
       ssr: program,

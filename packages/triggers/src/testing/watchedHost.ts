@@ -50,8 +50,8 @@ const questions: ReadonlyArray<Question> = (
   ] satisfies ReadonlyArray<Question>
 ).filter(([, question]) => typeof question === "function")
 
-/** A text: a condition is evaluated among the names of the function that is called, `Symbol` perhaps. */
-const key = "stillpoint watched host"
+/** A text: a condition is evaluated among the names of the function that is called, `Symbol` perhaps. Another copy of this module has its own. */
+const key = `stillpoint watched host ${crypto.randomUUID()}`
 const own: { readonly questions: ReadonlyArray<unknown>; readonly hear: (index: number) => false } = {
   questions: questions.map(([, question]) => question),
   hear: (index) => {
@@ -98,22 +98,29 @@ const watch = (session: Session): void => {
 let users = 0
 let session: Session | null = null
 
-/** Lets the debugger detect calls until the returned function is called. Without a debugger it detects nothing. */
-export const watchHost = (): (() => void) => {
-  if (users++ === 0) {
+/** The session with the debugger: opened once, as a second to set its breakpoints is what a law would take otherwise. */
+const opened = (): Session | null => {
+  if (session !== null) return session
+  try {
+    const one = new Session()
+    one.connect()
     Object.defineProperty(globalThis, key, { value: own, configurable: true })
-    try {
-      session = new Session()
-      session.connect()
-      watch(session)
-    } catch {
-      session = null
-    }
+    watch(one)
+    return (session = one)
+  } catch {
+    return null
   }
+}
+
+/**
+ * Lets the debugger detect calls until the returned function is called. Without a debugger it detects nothing.
+ *
+ * Its breakpoints then stay in the process, switched off: a call of such a function takes a microsecond more.
+ */
+export const watchHost = (): (() => void) => {
+  const switched = (active: boolean): void => opened()?.post("Debugger.setBreakpointsActive", { active })
+  if (users++ === 0) switched(true)
   return () => {
-    if (--users > 0) return
-    session?.disconnect()
-    session = null
-    Reflect.deleteProperty(globalThis, key)
+    if (--users === 0) switched(false)
   }
 }
