@@ -58,7 +58,7 @@ use crate::state::{Sections, StateError, StateReader, StateVersions};
 use crate::time::Nanos;
 use callers::Callers;
 use sampler::Sampler;
-use state::Progress;
+pub(crate) use state::Progress;
 pub(crate) use state::{ENGINE, PROGRESS};
 
 /// Bytes of randomness that the boot gives the kernel.

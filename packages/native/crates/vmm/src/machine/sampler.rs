@@ -80,14 +80,19 @@ impl Sampler {
     }
 
     pub(super) fn save(&self, memory: &dyn GuestMemory, state: &mut StateWriter) {
-        let mut pages = self.carried.clone();
-        memory.visit_pages_since(self.mark, &mut |page| pages.push(page as u32));
-        pages.sort_unstable();
-        pages.dedup();
-        state.u64(self.step).u64(self.next_at).bool(self.last_had_pages).u64(pages.len() as u64);
-        for page in pages {
-            state.u32(page);
+        let mut pages = Vec::new();
+        // Without samples, nobody ever counts them.
+        if self.step != 0 {
+            pages.clone_from(&self.carried);
+            memory.visit_pages_since(self.mark, &mut |page| pages.push(page as u32));
+            if !self.carried.is_empty() {
+                pages.sort_unstable();
+                pages.dedup();
+            }
         }
+        state.u64(self.step).u64(self.next_at).bool(self.last_had_pages).u64(pages.len() as u64);
+        let pages: Vec<_> = pages.into_iter().map(u32::to_le_bytes).collect();
+        state.array(pages.as_flattened());
     }
 
     pub(super) fn load(
@@ -101,7 +106,8 @@ impl Sampler {
         if count > MAX_PAGES.min(memory.page_count() as u64) {
             return Err(state.refuse("at most a page number for every page", count.to_string()));
         }
-        let carried = (0..count).map(|_| state.u32()).collect::<Result<Vec<_>, _>>()?;
+        let carried = state.take(count as usize * size_of::<u32>())?.as_chunks().0;
+        let carried: Vec<_> = carried.iter().map(|page| u32::from_le_bytes(*page)).collect();
         if !carried.is_sorted() {
             return Err(state.refuse("ascending page numbers", "others"));
         }

@@ -11,7 +11,7 @@ pub(crate) const ENGINE: &str = "engine";
 pub(crate) const PROGRESS: &str = "progress";
 
 /// The progress of a machine.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     pub(super) idle: bool,
     pub(super) life: Life,
     pub(super) sampler: Sampler,
@@ -20,17 +20,30 @@ pub(super) struct Progress {
 impl Machine {
     /// Everything that the guest could ever notice but memory: equal machines give equal states.
     pub(crate) fn save(&self) -> Sections {
-        let mut sections = Sections::default();
-        sections.push(ENGINE, self.engine.state_versions(), self.engine.save());
-        self.platform.save(&mut sections);
-        let mut progress = StateWriter::new();
-        self.save_progress(&mut progress);
-        sections.push(PROGRESS, StateVersions::FIRST, progress.finish());
+        let mut sections = self.save_parts();
+        self.progress().save(self.platform.memory.as_ref(), &mut sections);
         sections
     }
 
-    /// Appends whether the guest waits or has ended, and the sampler's counts.
-    fn save_progress(&self, state: &mut StateWriter) {
+    /// The same without the progress, which takes longer, the more pages the guest has dirtied.
+    pub(crate) fn save_parts(&self) -> Sections {
+        let mut sections = Sections::default();
+        sections.push(ENGINE, self.engine.state_versions(), self.engine.save());
+        self.platform.save(&mut sections);
+        sections
+    }
+
+    /// The progress at this instant.
+    pub(crate) fn progress(&self) -> Progress {
+        Progress { idle: self.idle, life: self.life.clone(), sampler: self.sampler.clone() }
+    }
+}
+
+impl Progress {
+    /// Adds whether the guest waits or has ended, and the sampler's counts; `memory` is the machine's
+    /// at that instant, or a fork of it.
+    pub(crate) fn save(&self, memory: &dyn GuestMemory, sections: &mut Sections) {
+        let mut state = StateWriter::new();
         state.bool(self.idle);
         match &self.life {
             Life::Running => state.u8(0),
@@ -38,11 +51,10 @@ impl Machine {
             Life::Reset { reason } => state.u8(2).u32(*reason),
             Life::Faulted { message } => state.u8(3).bytes(message.as_bytes()),
         };
-        self.sampler.save(self.platform.memory.as_ref(), state);
+        self.sampler.save(memory, &mut state);
+        sections.push(PROGRESS, StateVersions::FIRST, state.finish());
     }
-}
 
-impl Progress {
     pub(super) fn load(
         memory: &mut dyn GuestMemory,
         state: &mut StateReader<'_>,

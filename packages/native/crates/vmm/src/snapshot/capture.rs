@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{BeginCaptureError, SnapshotId};
 use crate::disks::Disks;
-use crate::machine::{Difference, Life, Lineage, Machine, Origin};
+use crate::machine::{Difference, Life, Lineage, Machine, Origin, Progress};
 use crate::memory::GuestMemory;
 use crate::state::Sections;
 use crate::time::Nanos;
@@ -27,7 +27,9 @@ pub enum CaptureKind {
 pub struct Capture {
     pub(super) memory: Box<dyn GuestMemory>,
     pub(super) disks: Mutex<Disks>,
+    /// The state without the progress, which is not encoded while the guest pauses.
     pub(super) state: Sections,
+    pub(super) progress: Progress,
     pub(super) origin: Origin,
     pub(super) at_nanos: Nanos,
     pub(super) next_seq: u64,
@@ -74,13 +76,14 @@ impl Machine {
         };
         let saved = catch_unwind(AssertUnwindSafe(|| {
             self.engine_mut().drop_host_pointers();
-            self.save()
+            self.save_parts()
         }));
         let Ok(state) = saved else {
             let message = "the engine panicked while it was saved".to_owned();
             self.end(Life::Faulted { message });
             return Err(BeginCaptureError::EngineFailed);
         };
+        let progress = self.progress();
         let memory = self.platform_mut().memory.fork();
         let disks = Mutex::new(self.platform_mut().disks.fork());
         let lineage = Lineage::unwritten();
@@ -89,6 +92,7 @@ impl Machine {
             memory,
             disks,
             state,
+            progress,
             origin: self.origin().clone(),
             at_nanos: self.now(),
             next_seq: self.next_seq(),

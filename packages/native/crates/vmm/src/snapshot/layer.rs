@@ -1,7 +1,7 @@
 //! Stored pages of one snapshot, memory's or a disk's, read and verified a chunk at a time.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -81,6 +81,8 @@ pub(super) struct Layer {
     verified: Vec<AtomicU64>,
     region: Region,
     filling: Mutex<()>,
+    /// The file of digests that it was made of; `None` if that could change and keep its key.
+    digests_file: Option<FileKey>,
 }
 
 static LAYERS: Mutex<Option<HashMap<LayerKey, Weak<Layer>>>> = Mutex::new(None);
@@ -105,6 +107,12 @@ fn open_sized(path: &Path, bytes: u64) -> Result<(ChunkFile, FileKey), RestoreEr
     Ok((ChunkFile { file, path: name, arrival }, key))
 }
 
+/// The key of a file whose further change would give it another.
+fn settled_key(path: &Path) -> Option<FileKey> {
+    let key = FileKey::of(&std::fs::symlink_metadata(path).ok()?);
+    key.is_settled().then_some(key)
+}
+
 impl Layer {
     /// The layer of a snapshot's pages in `directory`: an existing one that is in use, or a fresh one.
     pub(super) fn open(
@@ -112,10 +120,15 @@ impl Layer {
         id: SnapshotId,
         pages: &PagesFile<'_>,
     ) -> Result<Arc<Self>, RestoreError> {
+        if let Some(known) = Self::known(directory, id, pages) {
+            return Ok(known);
+        }
         // Checked every time: an existing layer does not show what is in the directory now.
+        let digests_path = directory.join(pages.digests_name);
+        let digests_file = settled_key(&digests_path);
         let digests = read_digests(directory, pages)?;
-        let digests_file = directory.join(pages.digests_name).display().to_string();
-        let objects = Digests::objects(&digests_file, &digests, pages.count())?;
+        let digests_name = digests_path.display().to_string();
+        let objects = Digests::objects(&digests_name, &digests, pages.count())?;
         let opened: Result<Vec<_>, _> = match &objects {
             None => {
                 vec![open_sized(&directory.join(pages.name), pages.bytes)].into_iter().collect()
@@ -133,7 +146,7 @@ impl Layer {
         if let Some(layer) = layers.get(&key).and_then(Weak::upgrade) {
             return Ok(layer);
         }
-        let digests = Digests::decode(&digests_file, &digests, pages.count())?;
+        let digests = Digests::decode(&digests_name, &digests, pages.count())?;
         let exhausted = MemoryError::Exhausted { limit_bytes: limit_bytes() };
         let len = usize::try_from(pages.bytes).map_err(|_| exhausted.clone())?;
         let region = Region::new(len.next_multiple_of(CHUNK_BYTES)).ok_or(exhausted)?;
@@ -148,10 +161,48 @@ impl Layer {
             verified: (0..chunks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             region,
             filling: Mutex::new(()),
+            digests_file,
         });
         layers.retain(|_, layer| layer.strong_count() > 0);
         layers.insert(key, Arc::downgrade(&layer));
         Ok(layer)
+    }
+
+    /// An existing layer whose files stand in `directory` as they did: none of them is opened.
+    pub(super) fn known(
+        directory: &Path,
+        id: SnapshotId,
+        pages: &PagesFile<'_>,
+    ) -> Option<Arc<Self>> {
+        let candidates: Vec<_> = {
+            let layers = LAYERS.lock().unwrap_or_else(PoisonError::into_inner);
+            let live = layers.iter().flat_map(HashMap::values).filter_map(Weak::upgrade);
+            live.filter(|layer| {
+                layer.key.id == id
+                    && layer.key.table == pages.digests_digest
+                    && layer.key.is_decrypted == pages.cipher.is_some()
+            })
+            .collect()
+        };
+        candidates.into_iter().find(|layer| layer.is_at(directory, pages))
+    }
+
+    fn is_at(&self, directory: &Path, pages: &PagesFile<'_>) -> bool {
+        let stands = |name: &str, key: &FileKey, of: fn(&Metadata) -> FileKey| {
+            let found = std::fs::symlink_metadata(directory.join(name));
+            found.is_ok_and(|found| found.is_file() && of(&found) == *key)
+        };
+        let of_linked = |found: &Metadata| FileKey::of_linked(found, None);
+        let digests = self.digests_file.as_ref();
+        digests.is_some_and(|key| stands(pages.digests_name, key, FileKey::of))
+            && self.is_settled()
+            && match &self.objects {
+                None => self.key.files.iter().all(|key| stands(pages.name, key, of_linked)),
+                Some(objects) => objects
+                    .iter()
+                    .zip(&self.key.files)
+                    .all(|(object, key)| stands(&object.id.to_string(), key, of_linked)),
+            }
     }
 
     pub(super) fn key(&self) -> &LayerKey {

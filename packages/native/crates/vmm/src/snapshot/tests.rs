@@ -36,7 +36,7 @@ impl Drop for Directory {
 }
 
 /// A guest that writes and reads all over its memory, for ever.
-fn machine() -> Machine {
+fn config() -> MachineConfig {
     let program = [
         op(Op::Store, 0, 0, 0x10000),
         op(Op::Load, 0, 1, 0x8000),
@@ -45,12 +45,15 @@ fn machine() -> Machine {
         op(Op::Set, 3, 0, 1),
         op(Op::JumpIfNot, 3, 0, 0),
     ];
-    let config = MachineConfig {
+    MachineConfig {
         memory_bytes: 1 << 20,
         sample_step_nanos: 10_000,
         ..MachineConfig::new(Source::Bytes(program.concat().into()))
-    };
-    let mut machine = Machine::new(&config, Fake::boxed()).expect("good");
+    }
+}
+
+fn machine() -> Machine {
+    let mut machine = Machine::new(&config(), Fake::boxed()).expect("good");
     machine.run(&until(2000));
     machine
 }
@@ -91,6 +94,23 @@ fn file_in(directory: &Path, file: usize) -> PathBuf {
 
 fn restore(directories: &[PathBuf]) -> Result<Machine, RestoreError> {
     Machine::restore(directories, &Engines::only(Fake::boxed), &RestoreOptions::default())
+}
+
+#[test]
+fn pages_that_no_sample_will_count_are_not_in_the_state() {
+    let directories = ["few-pages", "many-pages"].map(Directory::new);
+    let mut config = config();
+    config.sample_step_nanos = 0;
+    let mut machine = Machine::new(&config, Fake::boxed()).expect("good");
+    let [few, many] = [(20, &directories[0]), (2000, &directories[1])].map(|(at, directory)| {
+        machine.run(&until(at));
+        let captured = capture(&mut machine, CaptureKind::Full, &directory.0);
+        let bytes = std::fs::metadata(directory.0.join(MACHINE_FILE)).expect("there").len();
+        (captured.pages, bytes)
+    });
+    assert!(many.0 > few.0 + 50, "{} and {} pages", few.0, many.0);
+    // A few digits of the header.
+    assert!(many.1 < few.1 + 100, "{} and {} bytes", few.1, many.1);
 }
 
 #[test]

@@ -132,7 +132,9 @@ impl Capture {
             disks: headers,
             origin: self.origin.clone(),
         };
-        let machine = encode(&header, &self.state, cipher)?;
+        let mut state = self.state.clone();
+        self.progress.save(self.memory.as_ref(), &mut state);
+        let machine = encode(&header, &state, cipher)?;
         let id = blake3::hash(&machine);
         output.write_whole(MACHINE_FILE.into(), &machine, None)?;
         output.flush()?;

@@ -63,14 +63,19 @@ fn layer_of(
     let digests = digests.encode(&[Object { id, slots: 2 }]);
     std::fs::write(directory.0.join(DIGESTS_FILE), &digests).expect("room");
     let digest = blake3::hash(&digests).to_hex();
-    let pages = PagesFile {
+    Layer::open(&directory.0, ID, &pages_file(digest.as_str()))
+}
+
+const ID: SnapshotId = SnapshotId([1; 32]);
+
+fn pages_file(digests_digest: &str) -> PagesFile<'_> {
+    PagesFile {
         name: MEMORY_FILE,
         digests_name: DIGESTS_FILE,
-        digests_digest: digest.as_str(),
-        bytes: on_disk.len() as u64,
+        digests_digest,
+        bytes: (PAGES * PAGE_BYTES) as u64,
         cipher: None,
-    };
-    Layer::open(&directory.0, SnapshotId([1; 32]), &pages)
+    }
 }
 
 fn bytes_of(layer: &Layer, page: usize) -> Result<Vec<u8>, MemoryError> {
@@ -134,4 +139,78 @@ fn a_page_that_the_file_does_not_have_is_nobodys() {
     let directory = Directory::new("short-layer");
     let layer = layer(&directory, &content()).expect("good");
     let _ = layer.page(PAGES);
+}
+
+/// What can happen to a file of a snapshot.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Flipped,
+    Touched,
+    Cut,
+    Replaced,
+    Linked,
+    Removed,
+}
+
+fn long_ago(path: &Path, seconds: u64) {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+    let file = std::fs::File::options().write(true).open(path).expect("there");
+    file.set_modified(time).expect("ours");
+}
+
+fn change(path: &Path, change: Change) {
+    let bytes = std::fs::read(path).expect("there");
+    match change {
+        Change::Flipped => {
+            let mut flipped = bytes;
+            flipped[9] ^= 1;
+            std::fs::write(path, flipped).expect("room");
+        }
+        Change::Touched => long_ago(path, 2),
+        Change::Cut => std::fs::write(path, &bytes[..bytes.len() - 1]).expect("room"),
+        Change::Replaced | Change::Linked => {
+            let other = path.with_extension("other");
+            std::fs::write(&other, bytes).expect("room");
+            long_ago(&other, 1);
+            if matches!(change, Change::Replaced) {
+                std::fs::rename(other, path).expect("there");
+            } else {
+                std::fs::remove_file(path).expect("there");
+                std::os::unix::fs::symlink(other, path).expect("room");
+            }
+        }
+        Change::Removed => std::fs::remove_file(path).expect("there"),
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri sets no times of files")]
+fn a_known_layer_is_that_of_a_directory_only_while_all_its_files_stand() {
+    use Change::{Cut, Flipped, Linked, Removed, Replaced, Touched};
+    for what in [Flipped, Touched, Cut, Replaced, Linked, Removed] {
+        for is_table in [false, true] {
+            let directory = Directory::new("known-layer");
+            drop(layer(&directory, &content()).expect("good"));
+            let digests = std::fs::read(directory.0.join(DIGESTS_FILE)).expect("there");
+            let digest = blake3::hash(&digests).to_hex();
+            let pages = pages_file(digest.as_str());
+            let known = || Layer::known(&directory.0, ID, &pages);
+            let fresh = Layer::open(&directory.0, ID, &pages).expect("good");
+            assert!(known().is_none(), "files that could change within a tick of their clock");
+            drop(fresh);
+            let object = object_in(&directory.0);
+            let table = directory.0.join(DIGESTS_FILE);
+            [&object, &table].into_iter().for_each(|path| long_ago(path, 1));
+            let opened = Layer::open(&directory.0, ID, &pages).expect("good");
+            assert!(known().is_some_and(|known| Arc::ptr_eq(&known, &opened)), "as they were");
+            assert!(Layer::known(&directory.0, SnapshotId([2; 32]), &pages).is_none());
+            change(if is_table { &table } else { &object }, what);
+            assert!(known().is_none(), "{what:?}, table: {is_table}");
+            let again = Layer::open(&directory.0, ID, &pages).map(|_| ());
+            // What an object holds is checked when it is read.
+            let is_same =
+                matches!(what, Touched | Replaced) || !is_table && matches!(what, Flipped);
+            assert_eq!(again.is_ok(), is_same, "{what:?}, table: {is_table}: {again:?}");
+        }
+    }
 }
