@@ -1,6 +1,8 @@
 //! Captures that share objects through a folder of links.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
 use super::*;
 
@@ -253,4 +255,54 @@ fn a_capture_links_no_more_objects_than_it_has_room_for() {
     let count = objects_in(&latest.0).len();
     assert!((2..=34).contains(&count), "{count} objects");
     verify(std::slice::from_ref(&latest.0)).expect("as captured");
+}
+
+/// Where the process that is killed captures to, and the folder of objects.
+const KILLED: [&str; 2] = ["STILLPOINT_TEST_KILLED_CAPTURE", "STILLPOINT_TEST_KILLED_FOLDER"];
+
+/// Captures where the environment says, and is killed when it writes the first byte of a file; the test
+/// below starts it in a process of its own.
+#[test]
+fn killed_between_its_links_and_its_table() {
+    let [Some(directory), Some(folder)] = KILLED.map(std::env::var_os) else { return };
+    let mut machine = filled_machine();
+    let nothing = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    for limit in [libc::RLIMIT_CORE, libc::RLIMIT_FSIZE] {
+        // SAFETY: it reads the structure, which lives as long as the call.
+        assert_eq!(unsafe { libc::setrlimit(limit, &raw const nothing) }, 0);
+    }
+    capture_sharing(&mut machine, Path::new(&directory), Path::new(&folder));
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri starts no processes")]
+fn a_capture_killed_between_its_links_and_its_table_leaves_links_and_no_snapshot() {
+    let [folder, first, killed] = ["killed-folder", "killed-first", "killed"].map(Directory::new);
+    let mut machine = filled_machine();
+    let expected = machine.digest().expect("in memory");
+    let id = capture_sharing(&mut machine, &first.0, &folder.0).id;
+    shelve(&first.0, &folder.0);
+    let object = object_in(&first.0);
+    let status = Command::new(std::env::current_exe().expect("running"))
+        .args(["--exact", "snapshot::tests::sharing::killed_between_its_links_and_its_table"])
+        .envs(KILLED.into_iter().zip([&killed.0, &folder.0]))
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("a process");
+    assert_eq!(status.signal(), Some(libc::SIGXFSZ), "{status}");
+    // It had linked the object, and begun its table.
+    assert_eq!(links(&object), 3);
+    assert_eq!(std::fs::metadata(killed.0.join(DIGESTS_FILE)).expect("begun").len(), 0);
+    let refused = restore(std::slice::from_ref(&killed.0)).map(|_| ()).expect_err("no snapshot");
+    assert!(matches!(refused, RestoreError::FileMissing { .. }), "{refused}");
+    assert!(refused.to_string().contains(MACHINE_FILE), "{refused}");
+    // What it left is removed as it is; the snapshot and the next capture have the object.
+    drop(killed);
+    assert_eq!(links(&object), 2);
+    let next = Directory::new("killed-next");
+    assert_eq!(capture_sharing(&mut machine, &next.0, &folder.0).id, id);
+    assert_eq!(links(&object), 3);
+    for directory in [first.0.clone(), next.0.clone()] {
+        assert_eq!(restore(&[directory]).expect("whole").digest(), Ok(expected));
+    }
 }
