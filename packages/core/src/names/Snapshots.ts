@@ -133,11 +133,14 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
     return reason === null ? null : new SnapshotOpenError({ path: snapshot.directory, reason }).message
   }
 
+  /** The names of each snapshot, with their times. */
+  const byDigest = (names: Names) => Map.groupBy(names, ([, { digest }]) => digest)
+
   /** One snapshot, without what only the others can say. */
-  const described = Effect.fnUntraced(function* (digest: string, names: Names) {
+  const described = Effect.fnUntraced(function* (digest: string, namings: ReturnType<typeof byDigest>) {
     const found = yield* Effect.result(opened(digest, { allowUnvalidated: true, allowLocked: true }))
     const manifest = Result.isSuccess(found) ? found.success.manifest : null
-    const own = [...names].filter(([, named]) => named.digest === digest)
+    const own = namings.get(digest) ?? []
     return {
       digest,
       names: own.map(([name]) => shortName(name)).toSorted(),
@@ -157,17 +160,19 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
     const names = yield* read
     // A name may refer to a snapshot that was removed by other means; it is listed, so that the user finds out.
     const known = new Set([...kept, ...[...names.values()].map(({ digest }) => digest)])
-    const all = yield* Effect.forEach(known, (digest) => described(digest, names))
-    const withChildren = all.map((one): StoredSnapshot => {
-      const children = all.filter(({ parent }) => parent === one.digest).map(({ digest }) => digest)
-      return { ...one, children }
-    })
+    const namings = byDigest(names)
+    const all = yield* Effect.forEach(known, (digest) => described(digest, namings))
+    const byParent = Map.groupBy(all, ({ parent }) => parent)
+    const withChildren = all.map((one): StoredSnapshot => ({
+      ...one,
+      children: (byParent.get(one.digest) ?? []).map(({ digest }) => digest)
+    }))
     return byName(withChildren)
   })
 
   const inspected = Effect.fnUntraced(function* (reference: string) {
     const digest = yield* resolved(reference, yield* read)
-    return { ...(yield* described(digest, yield* read)), children: yield* childrenOf(digest) }
+    return { ...(yield* described(digest, byDigest(yield* read))), children: yield* childrenOf(digest) }
   })
 
   const keep = Effect.fn("Snapshots.keep")(function* (directory: string, name?: string, options: TagOptions = {}) {

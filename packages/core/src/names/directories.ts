@@ -4,9 +4,11 @@
  * @module
  */
 import { join } from "node:path"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import type { DurableFilesShape } from "../files/DurableFiles.ts"
 import { makeDirectories } from "../files/makeDirectories.ts"
+import { parseBoundedJson } from "../internal/boundedJson.ts"
+import { manifestFileName, mostManifestBytes } from "../snapshot/Manifest.ts"
 import { draftForm, makeObjects } from "../snapshot/objects.ts"
 import type { SnapshotStoreShape } from "../snapshot/SnapshotStore.ts"
 import { readManifest } from "../snapshot/verifySnapshot.ts"
@@ -14,6 +16,12 @@ import { readManifest } from "../snapshot/verifySnapshot.ts"
 const goneForm = /^gone-[0-9a-f]{32}$/
 const digestForm = /^[0-9a-f]{64}$/
 const markPrefix = "unless-named-"
+
+/** The part of a manifest that names its parent. */
+const NamedParent = Schema.Struct({
+  digest: Schema.String,
+  parent: Schema.NullOr(Schema.Struct({ digest: Schema.String }))
+})
 
 /** The directories of the store in a folder. */
 export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotStoreShape, home: string) => {
@@ -78,12 +86,13 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
   /** Removes a snapshot, by one rename. The caller holds the store. */
   const takenAway = Effect.fnUntraced(function* (digest: string) {
     if ((yield* files.inspect(directoryOf(digest))) === null) return
+    const manifest = yield* Effect.option(readManifest(files, directoryOf(digest)))
     const gone = join(folder, `gone-${yield* files.uniqueName}`)
     yield* files.rename(directoryOf(digest), gone)
     yield* files.flushDirectory(folder)
     // The next process removes what cannot be removed now.
     yield* Effect.ignore(files.removeTree(gone))
-    yield* objects.cleared
+    yield* manifest._tag === "Some" ? objects.released(manifest.value) : objects.cleared
   })
 
   /** A directory for a snapshot that is being made, until the scope closes. */
@@ -103,12 +112,29 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
     }
   })
 
-  /** The parent that a snapshot names, whether the snapshot is complete or not; `null` for a full snapshot. */
-  const parentOf = (digest: string) =>
-    readManifest(files, directoryOf(digest)).pipe(
-      Effect.map((manifest) => (manifest.digest === digest ? (manifest.parent?.digest ?? null) : null)),
-      Effect.orElseSucceed(() => null)
+  /** A digest covers the name of the parent, so that of a snapshot is read once. */
+  const parents = new Map<string, string | null>()
+
+  const readParent = Effect.fnUntraced(function* (digest: string) {
+    const bytes = yield* files.read(join(directoryOf(digest), manifestFileName), mostManifestBytes)
+    const named = yield* Schema.decodeUnknownEffect(NamedParent)(
+      yield* Effect.fromResult(parseBoundedJson(new TextDecoder().decode(bytes)))
     )
+    if (named.digest !== digest) return null
+    const parent = named.parent?.digest ?? null
+    parents.set(digest, parent)
+    return parent
+  })
+
+  /**
+   * The parent that a snapshot names, whether the snapshot is complete or not; `null` for a full snapshot. The seal is not checked: who
+   * opens the snapshot does that, and all snapshots are asked before one of them is removed.
+   */
+  const parentOf = (digest: string): Effect.Effect<string | null> =>
+    Effect.suspend(() => {
+      const known = parents.get(digest)
+      return known === undefined ? Effect.orElseSucceed(readParent(digest), () => null) : Effect.succeed(known)
+    })
 
   /** Digests of the snapshots that were taken against one. */
   const childrenOf = Effect.fnUntraced(function* (digest: string) {

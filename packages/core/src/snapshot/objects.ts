@@ -58,17 +58,25 @@ export const makeObjects = (files: DurableFilesShape, snapshots: string) => {
     }
   })
 
-  /** Removes the objects that no snapshot has. */
-  const cleared = Effect.gen(function* () {
-    if ((yield* files.inspect(folder))?.kind !== "directory") return
-    for (const name of yield* files.list(folder)) {
+  const clearedOf = Effect.fnUntraced(function* (names: ReadonlyArray<string>) {
+    for (const name of names) {
       if (!objectForm.test(name)) continue
       const path = join(folder, name)
       const found = yield* files.inspect(path)
       // A capture that links it now keeps it; then only its name here is lost, until it is kept.
       if (found?.kind === "file" && found.links === 1) yield* files.removeTree(path)
     }
+  })
+
+  /** Removes the objects that no snapshot has. */
+  const cleared = Effect.gen(function* () {
+    if ((yield* files.inspect(folder))?.kind !== "directory") return
+    yield* clearedOf(yield* files.list(folder))
   }).pipe(Effect.ignore)
 
-  return { made, added, cleared }
+  /** The same of those that a snapshot had, after its removal. */
+  const released = (manifest: Manifest) =>
+    Effect.ignore(clearedOf(manifest.files.filter(isObject).map(({ name }) => name)))
+
+  return { made, added, cleared, released }
 }

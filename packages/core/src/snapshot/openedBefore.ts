@@ -15,7 +15,7 @@ import { contentsOf } from "./verifySnapshot.ts"
 const settledMillis = 100
 
 /** Maximum number of snapshots that are remembered. */
-const mostRemembered = 64
+const mostRemembered = 4096
 
 /** One snapshot of a chain. */
 export interface Link {
