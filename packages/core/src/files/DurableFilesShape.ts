@@ -77,10 +77,14 @@ export interface DurableFilesShape {
   /** The file at a path, or `null`. */
   readonly inspect: (path: string) => Effect.Effect<FileStatus | null, FileFault>
   /**
-   * The state of the files at `paths`, no link followed, and of the targets of `followed`; `null` if it cannot be had. If left out, what
-   * was read is read again each time.
+   * The state of the files at `read` and at `inspected`, no link followed, and of the targets of `followed`; `null` if it cannot be had.
+   * Of the inspected ones it does not change with their times. If left out, what was read is read again each time.
    */
-  readonly stamp?: (followed: ReadonlyArray<string>, paths: ReadonlyArray<string>) => Effect.Effect<FilesStamp | null>
+  readonly stamp?: (
+    followed: ReadonlyArray<string>,
+    read: ReadonlyArray<string>,
+    inspected: ReadonlyArray<string>
+  ) => Effect.Effect<FilesStamp | null>
   /** Fails where nothing can be made in a directory: it is none, others' alone, or on a file system that is only read. Makes nothing. */
   readonly admitsNames: (directory: string) => Effect.Effect<void, FileFault>
   /** The path without links, its last part included; parts that do not exist stay as they are. */

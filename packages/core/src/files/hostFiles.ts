@@ -197,7 +197,7 @@ export const hostFiles: DurableFilesShape = {
   read: (path, atMostBytes) => attemptReading("read", path, () => readWhole(path, atMostBytes)),
   digest: (path, atMostBytes) => attemptReading("digest", path, () => digestWhole(path, atMostBytes)),
   inspect: (path) => attempt("inspect", path, () => inspectPath(path)),
-  stamp: (followed, paths) => Effect.sync(() => stampOf(followed, paths)),
+  stamp: (followed, read, inspected) => Effect.sync(() => stampOf(followed, read, inspected)),
   admitsNames: (path) => attempt("make", path, () => admitsNames(path)),
   resolve: (path) => attempt("resolve", path, () => resolveLinks(path)),
   hold: holdFile,

@@ -72,6 +72,9 @@ export const snapshotsHome = (environment: Readonly<Record<string, string | unde
   return join(data !== undefined && data.startsWith("/") ? data : join(homedir(), ".local/share"), "stillpoint")
 }
 
+/** Maximum number of snapshots that a list reads at a time: a disk answers several in the time of one. */
+const readAtOnce = 8
+
 const failed = <A, R>(effect: Effect.Effect<A, SnapshotsReason | SnapshotsError, R>) =>
   Effect.mapError(effect, (reason) => (reason._tag === "SnapshotsError" ? reason : new SnapshotsError({ reason })))
 
@@ -161,7 +164,7 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
     // A name may refer to a snapshot that was removed by other means; it is listed, so that the user finds out.
     const known = new Set([...kept, ...[...names.values()].map(({ digest }) => digest)])
     const namings = byDigest(names)
-    const all = yield* Effect.forEach(known, (digest) => described(digest, namings))
+    const all = yield* Effect.forEach(known, (digest) => described(digest, namings), { concurrency: readAtOnce })
     const byParent = Map.groupBy(all, ({ parent }) => parent)
     const withChildren = all.map((one): StoredSnapshot => ({
       ...one,

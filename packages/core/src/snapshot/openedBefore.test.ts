@@ -1,4 +1,17 @@
-import { copyFile, mkdtemp, readdir, readFile, rename, rm, symlink, unlink, utimes, writeFile } from "node:fs/promises"
+import {
+  copyFile,
+  link,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  unlink,
+  utimes,
+  writeFile
+} from "node:fs/promises"
 import { generateKeyPairSync } from "node:crypto"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -107,6 +120,33 @@ describe("a snapshot that was opened before", () => {
       count.reads = 0
       yield* store.open(target)
       assert.isAbove(count.reads, 1)
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  })
+
+  it.live("is-not-read-again-because-another-snapshot-has-its-objects-too", () => {
+    const { count, layer } = counted(aYear)
+    return Effect.gen(function* () {
+      const store = yield* SnapshotStore
+      const where = yield* folder
+      const target = join(where, "snapshot")
+      const { layers } = yield* publishSample(target, "one")
+      const [contents = ""] = layers
+      const readsAfterALinkTo = Effect.fnUntraced(function* (name: string) {
+        yield* store.open(target)
+        yield* Effect.promise(async () => {
+          const path = join(contents, name)
+          const { ctimeNs } = await stat(path, { bigint: true })
+          // Whatever the step of the file system's clock.
+          for (let at = 0; (await stat(path, { bigint: true })).ctimeNs === ctimeNs; at++) {
+            await link(path, join(where, `${name}-${at}`))
+          }
+        })
+        count.reads = 0
+        yield* store.open(target)
+        return count.reads
+      })
+      assert.strictEqual(yield* readsAfterALinkTo(sampleObject), 0)
+      assert.isAbove(yield* readsAfterALinkTo("timeline.ndjson"), 0)
     }).pipe(Effect.scoped, Effect.provide(layer))
   })
 

@@ -26,24 +26,34 @@ export interface Link {
 interface Remembered {
   readonly snapshot: Snapshot
   readonly followed: ReadonlyArray<string>
-  readonly paths: ReadonlyArray<string>
+  readonly read: ReadonlyArray<string>
+  readonly inspected: ReadonlyArray<string>
   readonly stamp: string
 }
 
-/** Everything that opening a snapshot has looked at, or found absent. */
-const lookedAt = (links: ReadonlyArray<Link>) =>
+/** Everything that opening a snapshot has read, or found absent. */
+const readOf = (links: ReadonlyArray<Link>) =>
   links.flatMap(({ directory, manifest }) => {
     const contents = contentsOf(directory, manifest)
-    const names = [...manifest.files.map(({ name }) => name), validationFileName, signaturesFileName]
+    const whole = manifest.files.filter(({ verification }) => verification.kind === "whole").map(({ name }) => name)
+    const names = [...whole, validationFileName, signaturesFileName]
     return [directory, join(directory, manifestFileName), contents, ...names.map((name) => join(contents, name))]
   })
+
+/** What it has only inspected: files whose content is checked when it is touched. A new link to an object changes its times. */
+const inspectedOf = (links: ReadonlyArray<Link>) =>
+  links.flatMap(({ directory, manifest }) =>
+    manifest.files
+      .filter(({ verification }) => verification.kind === "byChunk")
+      .map(({ name }) => join(contentsOf(directory, manifest), name))
+  )
 
 /**
  * Remembers opened snapshots by their paths.
  *
  * What is remembered counts only while nothing that was looked at has changed: not the links of its paths, nor any of its files or its
- * ancestors', by inode, size and times. Files that changed just before they were read are not remembered, because their next
- * change could have the same time.
+ * ancestors', by inode and size, and by times if they were read. Files that changed just before they were read are not remembered,
+ * because their next change could have the same time.
  */
 export const makeOpenedBefore = (files: DurableFilesShape) => {
   const remembered = new Map<string, Remembered>()
@@ -55,7 +65,7 @@ export const makeOpenedBefore = (files: DurableFilesShape) => {
       const known = remembered.get(resolve(path))
       return known === undefined
         ? Effect.succeed(null)
-        : Effect.map(stamp(known.followed, known.paths), (now) =>
+        : Effect.map(stamp(known.followed, known.read, known.inspected), (now) =>
             now?.text === known.stamp ? { ...known.snapshot } : null
           )
     })
@@ -73,13 +83,13 @@ export const makeOpenedBefore = (files: DurableFilesShape) => {
         parent === null ? [] : [resolve(dirname(directory), parent.directory)]
       )
       const followed = [key, ...parents]
-      const paths = lookedAt(links)
-      return Effect.map(stamp(followed, paths), (found) => {
+      const [read, inspected] = [readOf(links), inspectedOf(links)]
+      return Effect.map(stamp(followed, read, inspected), (found) => {
         remembered.delete(key)
         if (found === null || found.ageMillis - (performance.now() - beganMillis) < settledMillis) return
         const [oldest] = remembered.keys()
         if (remembered.size >= mostRemembered && oldest !== undefined) remembered.delete(oldest)
-        remembered.set(key, { snapshot, followed, paths, stamp: found.text })
+        remembered.set(key, { snapshot, followed, read, inspected, stamp: found.text })
       })
     })
 
