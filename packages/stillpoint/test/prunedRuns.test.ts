@@ -1,8 +1,23 @@
-/** Runs of processes that were killed, as a prune ends them. */
-import { readdirSync, writeFileSync } from "node:fs"
+/** What processes that were killed left, as a prune removes it. */
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, it } from "vitest"
 import { makeFolder, runStillpoint } from "./runStillpoint.ts"
+
+it("prune-removes-what-a-killed-bake-was-making", async () => {
+  const { folder, home } = makeFolder()
+  const snapshots = join(home, "snapshots")
+  const draft = join(snapshots, `new-${"0".repeat(32)}`)
+  mkdirSync(join(draft, "contents"), { recursive: true, mode: 0o700 })
+  writeFileSync(`${draft}.lock`, "", { mode: 0o600 })
+  const prune = async (...args: ReadonlyArray<string>) => {
+    const { status, stderr } = await runStillpoint(folder, ["prune", ...args])
+    assert.strictEqual(status, 0, stderr)
+    return readdirSync(snapshots)
+  }
+  assert.lengthOf(await prune("--dry-run"), 2)
+  assert.deepStrictEqual(await prune(), [])
+})
 
 it("prune-removes-what-the-claims-of-killed-processes-left", async () => {
   const { folder, home } = makeFolder()

@@ -250,9 +250,18 @@ const make = (files: DurableFilesShape, store: SnapshotStoreShape, home: string)
     return yield* opened(yield* resolved(reference, yield* read), options)
   }, failed)
 
+  const cleared = Effect.gen(function* () {
+    // There is nothing to clear where there is no store, and no reason to make one.
+    if ((yield* files.inspect(folder))?.kind !== "directory") return
+    // To hold the store clears what belongs to names.
+    yield* holding(Effect.void)
+    yield* directories.cleared
+  })
+
   return {
     home,
     draft: failed(draft),
+    clear: failed(cleared),
     keep,
     list: failed(listed),
     get,

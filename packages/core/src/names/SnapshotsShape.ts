@@ -68,6 +68,11 @@ export interface SnapshotsShape {
    */
   readonly draft: Effect.Effect<string, SnapshotsError, Scope.Scope>
   /**
+   * Removes what killed processes left in the store: unfinished snapshots and removals. Nothing of a running process is touched. Most
+   * operations do the same on their way, so this is for a store that nobody is about to change.
+   */
+  readonly clear: Effect.Effect<void, SnapshotsError>
+  /**
    * Takes a snapshot that was published to a {@link SnapshotsShape.draft} into the store, under a name if one is given. The name is set
    * last, in one step: after a kill at any moment it belongs to the old snapshot or to the new one.
    */

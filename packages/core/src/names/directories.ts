@@ -146,6 +146,7 @@ export const makeStoreDirectories = (files: DurableFilesShape, store: SnapshotSt
     directoryOf,
     made,
     digests,
+    cleared,
     draft,
     shared: objects.added,
     marked,

@@ -179,8 +179,9 @@ export const verbs: Readonly<Record<string, Verb>> = {
   remove: () => of.use(({ remove }) => remove("spare")),
   prune: () =>
     Effect.gen(function* () {
-      const { home, remove } = yield* Snapshots
+      const { clear, home, remove } = yield* Snapshots
       yield* remove("new")
+      yield* clear
       yield* clearPulls(home)
       yield* pruneKeptImages({ dryRun: false })
     }),

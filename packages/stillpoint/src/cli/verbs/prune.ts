@@ -37,7 +37,7 @@ export const pruneCommand = Command.make("prune", { dryRun, json }, ({ dryRun, j
       if (!dryRun) for (const name of names) isGone = yield* Effect.match(snapshots.remove(name), goneOrNot)
       if (isGone) removed.push({ snapshot: digest, storedBytes })
     }
-    if (!dryRun) yield* clearPulls(snapshots.home)
+    if (!dryRun) yield* Effect.andThen(snapshots.clear, clearPulls(snapshots.home))
     const ended = dryRun ? [] : (yield* recoverRuns).ended
     // Images of the store first: a file that cache and store share takes space until both have removed it.
     const unread = yield* pruneKeptImages({ dryRun })
@@ -53,6 +53,6 @@ export const pruneCommand = Command.make("prune", { dryRun, json }, ({ dryRun, j
   }).pipe(sandboxes)
 ).pipe(
   Command.withDescription(
-    "Remove snapshots cached by run and up, cached images, images that no snapshot uses, and unfinished pulls, which are all made again on demand; and end runs whose process was killed, and remove what they left"
+    "Remove snapshots cached by run and up, cached images, images that no snapshot uses, and unfinished pulls, which are all made again on demand; and end runs whose process was killed, and remove what they left unfinished"
   )
 )
