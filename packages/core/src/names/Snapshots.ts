@@ -15,7 +15,6 @@
  *
  * @module
  */
-import { homedir } from "node:os"
 import { join, resolve } from "node:path"
 import { Context, Effect, Layer, Result } from "effect"
 import { DurableFiles, type DurableFilesShape } from "../files/DurableFiles.ts"
@@ -49,28 +48,10 @@ import { checkedNaming, fullName, makeNaming, namesOf, shortName } from "./namin
 import { diskSourcesProblems, isPath, isRecord, kindProblems, orAbsent, unknownProblems } from "../optionProblems.ts"
 import { cacheRepository, parseName, parseReference } from "./Reference.ts"
 import { refuseProblems } from "./refuseProblems.ts"
+import { snapshotsHome } from "./snapshotsHome.ts"
 import type { Removed, SnapshotsShape, StoredSnapshot, TagOptions } from "./SnapshotsShape.ts"
 
 export type * from "./SnapshotsShape.ts"
-
-/**
- * The folder of the user's store.
- *
- * @example
- * ```ts
- * import { snapshotsHome } from "@stillpoint/core"
- *
- * console.log(snapshotsHome({ XDG_DATA_HOME: "/data" })) // /data/stillpoint
- * console.log(snapshotsHome({ STILLPOINT_HOME: "/srv/snapshots", XDG_DATA_HOME: "/data" })) // /srv/snapshots
- * ```
- */
-export const snapshotsHome = (environment: Readonly<Record<string, string | undefined>> = process.env): string => {
-  const home = environment["STILLPOINT_HOME"]
-  if (home !== undefined && home !== "") return resolve(home)
-  const data = environment["XDG_DATA_HOME"]
-  // A relative path there is to be ignored, as its specification says.
-  return join(data !== undefined && data.startsWith("/") ? data : join(homedir(), ".local/share"), "stillpoint")
-}
 
 /** Maximum number of snapshots that a list reads at a time: a disk answers several in the time of one. */
 const readAtOnce = 8
