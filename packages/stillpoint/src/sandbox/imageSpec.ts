@@ -18,6 +18,7 @@ import {
 import type { ImageProgress } from "@stillpoint/images"
 import { imageDiskName } from "@stillpoint/kit"
 import { Effect, Schema } from "effect"
+import { claimImage } from "./imageClaims.ts"
 import { kitOf } from "./kitLayer.ts"
 import { LongWorkListener } from "./LongWork.ts"
 import { imageFor, type PlatformName, platformOfKit } from "./platforms.ts"
@@ -70,7 +71,10 @@ const keepImage = Effect.fnUntraced(function* (home: string, file: string, diges
   const path = keptImage(home, digest)
   if (existsSync(path)) return path
   const files = yield* DurableFiles
-  yield* Effect.andThen(makeDirectories(files, imagesOf(home)), linkWhole(file, path)).pipe(
+  yield* makeDirectories(files, imagesOf(home)).pipe(
+    Effect.andThen(claimImage(path)),
+    Effect.andThen(linkWhole(file, path)),
+    Effect.scoped,
     Effect.mapError(({ code }) => new ImageNotKept({ path, code }))
   )
   return path

@@ -1,17 +1,19 @@
 /**
  * Images of which no snapshot of the store reads any more.
  *
- * A bake links its image into the store before it keeps the snapshot. So pruning first sets an image aside and then lists the
- * snapshots: if one that reads the image was kept meanwhile, the image is put back. A bake that finishes later checks whether its
- * image is still there (`imageSpec.ts`), and links it again.
+ * Who puts an image into the store claims it (`imageClaims.ts`), so what nobody claims is complete or was left by a killed process.
+ * Pruning first sets an image aside, then asks for claims, and then lists the snapshots: an image that was claimed meanwhile, or that a
+ * snapshot reads, is put back. An import keeps its claim until its snapshot is kept. A bake puts its image there again at the end.
  *
  * @module
  */
+import { existsSync } from "node:fs"
 import { readdir, rename, rm, stat } from "node:fs/promises"
 import { join } from "node:path"
-import { Snapshots } from "@stillpoint/core"
+import { type Manifest, Snapshots } from "@stillpoint/core"
 import { Effect } from "effect"
-import { imageFileOf } from "./imageSpec.ts"
+import { isClaimed } from "./imageClaims.ts"
+import { imageFileOf, imageOf, importedImage } from "./imageSpec.ts"
 
 /** An image that went, or would go. */
 export interface UnreadImage {
@@ -19,13 +21,16 @@ export interface UnreadImage {
   readonly sizeBytes: number
 }
 
-/**
- * A snapshot reads an imported image only once the image is complete. Drafts are removed earlier unless their process was killed.
- */
-const youngForMillis = 3_600_000
 const setAside = ".unread"
 
-const ofDigest = /^[0-9a-f]{64}\.erofs(\.unread)?$/
+const imageForm = /^((?:of-)?([0-9a-f]{64})\.erofs)(\.unread|\.[0-9a-f]{32}\.(?:partial|lock))?$/
+
+/** The image that a snapshot reads, even if it is set aside. */
+const readBy = (home: string, manifest: Manifest): string | null => {
+  if (imageOf(manifest) === null) return null
+  const imported = importedImage(home, manifest)
+  return existsSync(`${imported}${setAside}`) ? imported : imageFileOf(home, manifest)
+}
 
 /** Removes the images that no snapshot of the store reads; with `dryRun` it only says which. */
 export const pruneKeptImages = Effect.fn("pruneKeptImages")(function* ({ dryRun }: { readonly dryRun: boolean }) {
@@ -33,32 +38,45 @@ export const pruneKeptImages = Effect.fn("pruneKeptImages")(function* ({ dryRun 
   const folder = join(snapshots.home, "images")
   const readNow = Effect.map(
     snapshots.list,
-    (all) => new Set(all.flatMap(({ manifest }) => (manifest === null ? [] : [imageFileOf(snapshots.home, manifest)])))
+    (all) => new Set(all.map(({ manifest }) => (manifest === null ? null : readBy(snapshots.home, manifest))))
   )
   const attempt = <A>(work: () => Promise<A>): Effect.Effect<A | null> =>
     Effect.match(Effect.tryPromise(work), { onSuccess: (value) => value, onFailure: () => null })
+  // What cannot be asked is kept.
+  const claimed = (path: string) => Effect.orElseSucceed(isClaimed(path), () => true)
   const names = (yield* attempt(() => readdir(folder))) ?? []
   const first = yield* readNow
   const gone: Array<UnreadImage> = []
   for (const name of names) {
+    const [, image = "", digest = "", ending = ""] = imageForm.exec(name) ?? []
+    if (image === "") continue
     const path = join(folder, name)
-    const whole = name.endsWith(setAside) ? path.slice(0, -setAside.length) : path
+    const whole = join(folder, image)
+    // Asked of what was listed before: its owner had claimed it by then.
+    const isNeeded = yield* claimed(whole)
+    if (ending.endsWith(".lock")) continue
     const found = yield* attempt(() => stat(path))
-    if (found === null || first.has(whole)) {
+    if (found === null) continue
+    if (ending.endsWith(".partial")) {
+      if (isNeeded) continue
+    } else if (isNeeded || first.has(whole)) {
       // A killed process had set it aside.
-      if (whole !== path && found !== null && !dryRun) yield* attempt(() => rename(path, whole))
+      if (path !== whole && !dryRun) yield* attempt(() => rename(path, whole))
       continue
     }
-    if (!ofDigest.test(name) && Date.now() - found.ctimeMs < youngForMillis) continue
-    const image = { digest: name.replace(/^of-/, "").slice(0, 64), sizeBytes: found.size }
+    const unread = { digest, sizeBytes: found.size }
     if (dryRun) {
-      gone.push(image)
+      gone.push(unread)
+      continue
+    }
+    if (ending.endsWith(".partial")) {
+      if ((yield* attempt(() => rm(path).then(() => true))) !== null) gone.push(unread)
       continue
     }
     const aside = `${whole}${setAside}`
     if (path !== aside && (yield* attempt(() => rename(path, aside).then(() => true))) === null) continue
-    if ((yield* readNow).has(whole)) yield* attempt(() => rename(aside, whole))
-    else if ((yield* attempt(() => rm(aside).then(() => true))) !== null) gone.push(image)
+    if ((yield* claimed(whole)) || (yield* readNow).has(whole)) yield* attempt(() => rename(aside, whole))
+    else if ((yield* attempt(() => rm(aside).then(() => true))) !== null) gone.push(unread)
   }
   return gone
 })

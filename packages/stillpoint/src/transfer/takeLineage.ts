@@ -15,6 +15,7 @@ import {
 } from "@stillpoint/core"
 import type { ImageError } from "@stillpoint/images"
 import { Effect } from "effect"
+import { claimImage } from "../sandbox/imageClaims.ts"
 import { importedImage, imagesOf } from "../sandbox/imageSpec.ts"
 import type { Plan, RecordReading } from "./RecordReading.ts"
 import type { TransferInvalid, TransferVersionUnknown } from "./TransferErrors.ts"
@@ -105,11 +106,15 @@ export const planLineage = Effect.fnUntraced(function* (coming: Coming) {
   return { plans, added, image, where: (path) => targets.get(path) ?? inFolder(path) } satisfies PlannedLineage
 })
 
-/** Puts the image where the guests of the arriving snapshots read it. */
+/** Puts the image where the guests of the arriving snapshots read it, and claims it there until the scope closes. */
 export const linkImage = Effect.fnUntraced(function* (home: string, { added, image, where }: PlannedLineage) {
   if (image.length > 0) {
     yield* makeDirectories(yield* DurableFiles, imagesOf(home))
-    for (const { manifest } of added) yield* linkWhole(where(imageFile), importedImage(home, manifest))
+    for (const { manifest } of added) {
+      const path = importedImage(home, manifest)
+      yield* claimImage(path)
+      yield* linkWhole(where(imageFile), path)
+    }
   }
 })
 
@@ -173,4 +178,4 @@ export const takeLineage = Effect.fnUntraced(function* (coming: Coming, name: st
   yield* fetchDurably(coming, [...planned.plans.flatMap((plan) => plan.files), ...planned.image], planned.where)
   yield* linkImage((yield* Snapshots).home, planned)
   return yield* keepLineage(coming, planned, { name, stays: false, tagging })
-})
+}, Effect.scoped)
