@@ -1,6 +1,8 @@
 /** The input of commands that run in clones. */
 import { createHash, randomBytes } from "node:crypto"
+import { once } from "node:events"
 import { closeSync, openSync } from "node:fs"
+import { type AddressInfo, connect, createServer } from "node:net"
 import { assert, beforeAll, describe, it } from "vitest"
 import { makeFolder, runStillpoint } from "./runStillpoint.ts"
 
@@ -52,5 +54,36 @@ describe("a command in a clone", () => {
       stdout: "0\n",
       stderr: ""
     })
+  })
+
+  it("input-that-cannot-be-read-ends-and-only-a-part-of-it-is-no-success", async () => {
+    const said = (code: string): string =>
+      `stillpoint: standard input cannot be read: ${code}; the command's input ends there\n`
+    // As nohup gives it.
+    const unreadable = openSync("/dev/null", "w")
+    const whole = await runStillpoint(folder, ["exec", "web", "--", "wc", "-c"], () => {}, "pipe", unreadable)
+    closeSync(unreadable)
+    assert.deepStrictEqual(whole, { status: 0, stdout: "0\n", stderr: said("EBADF") })
+
+    for (const [script, status] of [
+      ["cat", 125],
+      ["cat; exit 3", 3]
+    ] as const) {
+      const server = createServer({ pauseOnConnect: true }).listen(0, "127.0.0.1")
+      await once(server, "listening")
+      const sender = connect((server.address() as AddressInfo).port, "127.0.0.1")
+      const [receiver] = await once(server, "connection")
+      sender.write("the first part\n")
+      const cut = await runStillpoint(
+        folder,
+        ["exec", "web", "--", "sh", "-c", script],
+        ({ stdout }) => stdout?.once("data", () => sender.resetAndDestroy()),
+        "pipe",
+        receiver
+      )
+      receiver.destroy()
+      server.close()
+      assert.deepStrictEqual(cut, { status, stdout: "the first part\n", stderr: said("ECONNRESET") })
+    }
   })
 })

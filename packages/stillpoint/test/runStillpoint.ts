@@ -1,6 +1,7 @@
 /** The command line as people run it: a process of its own, in a store of its own. */
 import { type ChildProcess, spawn, spawnSync, type StdioOptions } from "node:child_process"
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
+import type { Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -48,14 +49,14 @@ const ran = (
 
 /**
  * Runs `stillpoint` with arguments; `begun` has the process while it runs. `output`: a descriptor, in place of what is returned;
- * `input`: whether it has a pipe as its input, none, or a descriptor.
+ * `input`: whether it has a pipe as its input, none, a descriptor, or a socket.
  */
 export const runStillpoint = async (
   folder: string,
   args: ReadonlyArray<string>,
   begun: (child: ChildProcess) => void = () => {},
   output: number | "pipe" = "pipe",
-  input: "pipe" | "ignore" | number = "ignore"
+  input: "pipe" | "ignore" | number | Socket = "ignore"
 ): Promise<Ran> => {
   const path = await (program ??= bundled(main))
   return ran(folder, [process.execPath, path, ...args], begun, [input, output, "pipe"])

@@ -18,15 +18,17 @@ const ran = <E>(sandbox: Sandbox, argv: ReadonlyArray<string>, taken: Taken<E>) 
   Effect.scoped(
     Effect.gen(function* () {
       const process_ = yield* sandbox.spawn({ argv, pace: "asFastAsPossible" })
+      let isInputCut = false
+      const input = inputOf(process_, () => (isInputCut = true))
       // The command's end does not wait for the end of its input.
-      yield* Effect.forkScoped(Effect.ignore(inputOf(process_)))
+      yield* Effect.forkScoped(Effect.ignore(input))
       yield* Effect.all(
         (["stdout", "stderr"] as const).map((stream) =>
           Stream.runForEach(process_[stream], (bytes) => taken(stream, bytes))
         ),
         { concurrency: "unbounded" }
       )
-      return yield* process_.exit
+      return { ...(yield* process_.exit), isInputCut }
     })
   )
 
@@ -37,7 +39,7 @@ const mostJsonBytes = 64 << 20
 const resultOf = Effect.fnUntraced(function* (sandbox: Sandbox, argv: ReadonlyArray<string>) {
   const output = { stdout: [] as Array<Uint8Array>, stderr: [] as Array<Uint8Array> }
   let outputBytes = 0
-  const ended = yield* ran(sandbox, argv, (stream, bytes) =>
+  const { isInputCut, ...ended } = yield* ran(sandbox, argv, (stream, bytes) =>
     Effect.suspend(() => {
       outputBytes += bytes.length
       output[stream].push(bytes)
@@ -51,16 +53,20 @@ const resultOf = Effect.fnUntraced(function* (sandbox: Sandbox, argv: ReadonlyAr
     })
   )
   const text = (pieces: ReadonlyArray<Uint8Array>): string => Buffer.concat(pieces).toString("utf8")
-  return { ...ended, stdout: text(output.stdout), stderr: text(output.stderr) }
+  return { isInputCut, result: { ...ended, stdout: text(output.stdout), stderr: text(output.stderr) } }
 })
 
 /** Runs a command in a sandbox and ends as it ended; its output passed on, or within one line of JSON. */
 export const commandIn = Effect.fnUntraced(function* (sandbox: Sandbox, argv: ReadonlyArray<string>, json: boolean) {
   yield* requireReadableInput
-  const result = json
-    ? yield* resultOf(sandbox, argv)
-    : yield* ran(sandbox, argv, (stream, bytes) => write(process[stream], bytes))
-  if (json) yield* answer(true, result, [])
-  const status = statusOf(result)
+  const ended = json
+    ? yield* Effect.tap(resultOf(sandbox, argv), ({ result }) => answer(true, result, []))
+    : yield* Effect.map(
+        ran(sandbox, argv, (stream, bytes) => write(process[stream], bytes)),
+        ({ isInputCut, ...result }) => ({ isInputCut, result })
+      )
+  const status = statusOf(ended.result)
   if (status !== 0) return yield* Effect.fail(new Ended(status))
+  // A part of the input must not look like all of it.
+  if (ended.isInputCut) return yield* Effect.fail(new Ended(125))
 })

@@ -8,7 +8,7 @@
  *   3  no snapshot with that name or digest, here or in the registry
  *   4  conflict in the store: the name is taken or was moved in the meantime, or other snapshots need this one
  *   5  not signed by a required key, or not encrypted with the given key
- * 125  run, exec, fork: stillpoint itself failed, also if there is no such snapshot
+ * 125  run, exec, fork: stillpoint itself failed, also if there is no such snapshot, or if the command succeeded with a part of its input, the rest of which could not be read
  * 126  run, exec, fork: the guest's program cannot be executed; 127: it does not exist; any other status is the command's own (128 + n: killed by signal n)
  * 130  interrupted (Ctrl-C; the wizard also by Esc, Ctrl-D or the end of its input), 143 terminated (SIGTERM), 129 its terminal was closed (SIGHUP), 141 its output was closed (SIGPIPE)
  * ```
