@@ -1,6 +1,7 @@
 /** Archives of snapshots: whole, truncated, damaged or malicious. */
 import { generateKeyPairSync } from "node:crypto"
 import { spawnSync } from "node:child_process"
+import { once } from "node:events"
 import {
   existsSync,
   mkdirSync,
@@ -15,6 +16,8 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import { buffer } from "node:stream/consumers"
+import { constants, createZstdCompress, zstdCompressSync, zstdDecompressSync } from "node:zlib"
 import { DurableFiles, SigningKey, type SnapshotKeys, Snapshots, SnapshotStore } from "@stillpoint/core"
 import { Effect, Layer, Result } from "effect"
 import * as fc from "fast-check"
@@ -50,7 +53,9 @@ const damage = fc.oneof(
   fc.record({ how: fc.constant("repeat" as const), at: fc.nat(), blocks: fc.integer({ min: 1, max: 6 }) })
 )
 
-const damaged = (archive: Uint8Array, one: typeof damage extends fc.Arbitrary<infer A> ? A : never): Uint8Array => {
+type Damage = typeof damage extends fc.Arbitrary<infer A> ? A : never
+
+const damaged = (archive: Uint8Array, one: Damage): Uint8Array => {
   const at = one.at % archive.byteLength
   const block = at - (at % 512)
   switch (one.how) {
@@ -134,7 +139,7 @@ describe("archives of snapshots", () => {
       assert.lengthOf(namesInStore(at("part")), 2)
 
       // An archive of another version is refused by its number, an unsigned one by the missing key.
-      const archive = readFileSync(both)
+      const archive = zstdDecompressSync(readFileSync(both))
       const before = Buffer.from(archive.toString("latin1").replace('"version":2', '"version":1'), "latin1")
       writeFileSync(join(folder, "before.tar"), before)
       const refused = await inStore(at("none"), Effect.result(importSnapshot(join(folder, "before.tar"))))
@@ -158,15 +163,19 @@ describe("archives of snapshots", () => {
       const { digest, parent } = await inStore(from, keepLineage, { signingKey: ours })
       const path = join(folder, "sample.tar")
       await inStore(from, exportSnapshot("web", path))
-      const archive = readFileSync(path)
+      const packed = readFileSync(path)
+      const archive = zstdDecompressSync(packed)
+      assert.isBelow(packed.byteLength, archive.byteLength / 2)
       const seen = { refused: 0, taken: 0 }
+      const means = fc.constantFrom("plain" as const, "packed" as const, "packed again" as const)
       let index = 0
       await fc.assert(
-        fc.asyncProperty(damage, async (one) => {
+        fc.asyncProperty(damage, means, async (one, mean) => {
           const home = join(folder, `home-${index++}`)
           mkdirSync(home, { mode: 0o700 })
           const other = join(folder, "damaged.tar")
-          writeFileSync(other, damaged(archive, one))
+          const changed = damaged(mean === "packed" ? packed : archive, one)
+          writeFileSync(other, mean === "packed again" ? zstdCompressSync(changed) : changed)
           const outcome = await inStore(home, Effect.result(importSnapshot(other, "again")))
           const found = await inStore(home, listed, { requiredKeys: [ours.verifying] })
           if (Result.isFailure(outcome)) {
@@ -191,18 +200,59 @@ describe("archives of snapshots", () => {
           )
         }),
         {
-          numRuns: 60,
-          examples: [
-            [{ how: "cut", at: 0 }],
-            [{ how: "cut", at: archive.byteLength - 1 }],
-            [{ how: "flip", at: 600, by: 1 }],
-            // Of what follows its end an archive may have more.
-            [{ how: "repeat", at: archive.byteLength - 1, blocks: 1 }]
-          ]
+          numRuns: 90,
+          examples: (["plain", "packed again"] as const)
+            .flatMap((mean): Array<[Damage, typeof mean | "packed"]> => [
+              [{ how: "cut", at: 0 }, mean],
+              [{ how: "cut", at: archive.byteLength - 1 }, mean],
+              [{ how: "flip", at: 600, by: 1 }, mean],
+              // Of what follows its end an archive may have more.
+              [{ how: "repeat", at: archive.byteLength - 1, blocks: 1 }, mean]
+            ])
+            .concat([
+              [{ how: "cut", at: packed.byteLength - 1 }, "packed"],
+              [{ how: "flip", at: 4, by: 255 }, "packed"]
+            ])
         }
       )
       assert.isAbove(seen.refused, 0)
       assert.isAbove(seen.taken, 0)
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+
+  it("a-bomb-is-refused-by-name-in-constant-memory", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "stillpoint-archives-"))
+    try {
+      const from = join(folder, "from")
+      await inStore(from, keepLineage)
+      const path = join(folder, "sample.tar")
+      await inStore(from, exportSnapshot("web", path))
+      const archive = zstdDecompressSync(readFileSync(path))
+      // A GiB of zeros in 32 KiB, sixteen times, each a frame of its own.
+      const zeros = await zeroFrames(1 << 30)
+      const bombs = {
+        "in place of the record": zeros,
+        "behind the end": [zstdCompressSync(archive), ...zeros],
+        "of which the record says less": [zstdCompressSync(headerOf("0", 2 ** 33, "stillpoint.json")), ...zeros],
+        "with a history of 128 MiB": [await longFrame(archive)]
+      }
+      let most = 0
+      for (const [what, parts] of Object.entries(bombs)) {
+        const home = join(folder, what)
+        mkdirSync(home, { mode: 0o700 })
+        const bomb = join(folder, "bomb.tar")
+        writeFileSync(bomb, Buffer.concat(parts))
+        assert.isBelow(statSync(bomb).size, 2 << 20)
+        const rss = process.memoryUsage().rss
+        const refused = await inStore(home, Effect.flip(importSnapshot(bomb)))
+        most = Math.max(most, process.memoryUsage().rss - rss)
+        assert.strictEqual(refused._tag, "TransferInvalid", `${what}: ${refused.message}`)
+        assert.deepStrictEqual(namesInStore(home), [], what)
+      }
+      // Each unpacks to sixteen GiB.
+      assert.isBelow(most, 256 << 20)
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }
@@ -240,10 +290,29 @@ describe("archives of snapshots", () => {
   })
 })
 
+/** Sixteen frames, each of so many zeros. */
+const zeroFrames = async (bytes: number): Promise<ReadonlyArray<Uint8Array>> => {
+  const packing = createZstdCompress()
+  const packed = buffer(packing)
+  const zeros = Buffer.alloc(1 << 20)
+  for (let at = 0; at < bytes; at += zeros.byteLength) {
+    if (!packing.write(zeros)) await once(packing, "drain")
+  }
+  packing.end()
+  return Array<Uint8Array>(16).fill(await packed)
+}
+
+/** A frame that only a decoder with 128 MiB of memory reads. */
+const longFrame = (bytes: Uint8Array): Promise<Uint8Array> => {
+  const packing = createZstdCompress({ params: { [constants.ZSTD_c_windowLog]: 27 } })
+  packing.end(bytes)
+  return buffer(packing)
+}
+
 /** The header of an entry of that type, which announces so many bytes. */
-const headerOf = (type: string, size: number): Uint8Array => {
+const headerOf = (type: string, size: number, name = "long"): Uint8Array => {
   const header = Buffer.alloc(512)
-  header.write("long", 0)
+  header.write(name, 0)
   header.write("0000600\0".padEnd(24, "0"), 100)
   header.write(size.toString(8).padStart(11, "0"), 124)
   header.write("00000000000\0" + " ".repeat(8) + type, 136)

@@ -1,5 +1,5 @@
 /**
- * A snapshot as one file: a tar archive whose entries stand in this order.
+ * A snapshot as one file: a tar archive, compressed by zstd, whose entries stand in this order.
  *
  * ```text
  * stillpoint.json    the record: which snapshots, which files, and where in them which pieces stand (`transferRecord.ts`)

@@ -13,6 +13,7 @@ import { orUnfit, readPiece } from "../transfer/pieces.ts"
 import { sentLineage } from "../transfer/sentLineage.ts"
 import { encodeRecord } from "../transfer/transferRecord.ts"
 import { archiveRecord, pieceEntry, piecesOf, recordEntry } from "./archiveEntries.ts"
+import { compressed } from "./compression.ts"
 
 /** The result of an export. */
 export interface Exported {
@@ -20,7 +21,7 @@ export interface Exported {
   readonly path: string
   /** Number of snapshots in it: the snapshot and its ancestors. */
   readonly snapshots: number
-  /** Size of the archive's contents, bytes. */
+  /** Size of the archive's contents before they are compressed, bytes. */
   readonly sizeBytes: number
 }
 
@@ -36,7 +37,7 @@ const addEntry = (archive: Pack, name: string, bytes: Uint8Array, signal: AbortS
 
 /**
  * Writes a snapshot to a file, whole or not at all, with its ancestors, its verdict and its signatures; `-` is standard output. An
- * existing file is replaced. Equal parts are written once, zeros not at all. It is written as it is stored: unless it is encrypted,
+ * existing file is replaced. Equal parts are written once, zeros not at all, and the rest is compressed by zstd. It is written as it is stored: unless it is encrypted,
  * anyone who has the archive can read its memory.
  */
 export const exportSnapshot = Effect.fn("exportSnapshot")(function* (reference: string, path: string) {
@@ -68,8 +69,13 @@ export const exportSnapshot = Effect.fn("exportSnapshot")(function* (reference: 
     // The reader reports errors of the stream; before one reads, an error has no effect.
     archive.on("error", () => undefined)
     const written = write(archive, signal)
-    written.catch((cause: unknown) => archive.destroy(cause instanceof Error ? cause : new Error(String(cause))))
-    return { archive, written }
+    const packed = compressed()
+    packed.on("error", () => undefined)
+    packed.on("close", () => archive.destroy())
+    const fail = (cause: unknown) => packed.destroy(cause instanceof Error ? cause : new Error(String(cause)))
+    archive.on("error", fail).pipe(packed)
+    written.catch(fail)
+    return { archive: packed, written }
   }
 
   const sizeBytes = yield* path === "-"

@@ -4,6 +4,7 @@
  * @module
  */
 import { type FileHandle, open } from "node:fs/promises"
+import type { Duplex, Readable } from "node:stream"
 import { codeOf, DurableFiles, openRegular, sha256, Snapshots, type TagOptions } from "@stillpoint/core"
 import type { ArtifactPiece } from "@stillpoint/images"
 import { Effect, Schema } from "effect"
@@ -16,12 +17,20 @@ import { RecordReading } from "../transfer/RecordReading.ts"
 import { type Fetch, takeLineage } from "../transfer/takeLineage.ts"
 import { mostRecordBytes } from "../transfer/transferRecord.ts"
 import { archiveRecord, pieceEntry, piecesOf, recordEntry } from "./archiveEntries.ts"
+import { bounded, decompressed, isCompressed } from "./compression.ts"
+
+/** What a tar archive may have besides its entries: headers of the record, and what follows the end. */
+const mostBesidesBytes = 1 << 20
+/** Header and padding of an entry. */
+const perEntryBytes = 1024
 
 type Entry = AsyncIterable<Uint8Array> & { readonly header: Header }
 
 /** Entries in order, each of which must be the expected one. */
 class Entries extends RecordReading {
   private readonly entries: AsyncIterator<Entry>
+  /** Maximum length of the archive: until its record is read, what that may take. */
+  mostBytes = mostRecordBytes + mostBesidesBytes
 
   constructor(path: string, entries: AsyncIterable<Entry>) {
     super(path)
@@ -99,20 +108,37 @@ const openArchive = (path: string) =>
 /** The entries of an archive that is read as it streams, until the scope closes. */
 const entriesOf = Effect.fnUntraced(function* (path: string) {
   const file = path === "-" ? null : yield* openArchive(path)
-  return yield* Effect.acquireRelease(
+  const source = yield* Effect.acquireRelease(
     Effect.sync(() => {
       const source = file === null ? process.stdin : file.handle.createReadStream({ autoClose: false })
+      // Its errors are those of the archive. Before that is read, they have no effect.
+      source.on("error", () => undefined)
+      return source
+    }),
+    (source) => Effect.sync(() => source.destroy())
+  )
+  const packed = yield* isCompressed(source)
+  return yield* Effect.acquireRelease(
+    Effect.sync(() => {
       const archive = extract()
       // The reader reports errors of the stream.
       archive.on("error", () => undefined)
-      source.on("error", (cause: Error) => archive.destroy(cause))
-      source.pipe(archive)
-      return { source, archive, entries: new Entries(path, archive as unknown as AsyncIterable<Entry>) }
+      const entries = new Entries(path, archive as unknown as AsyncIterable<Entry>)
+      const ends = bounded(
+        () => entries.mostBytes,
+        () => entries.invalid(`an archive of at most ${entries.mostBytes} bytes, as its record says`, "more")
+      )
+      const stages: ReadonlyArray<Duplex> = packed ? [decompressed(), ends] : []
+      const readers: ReadonlyArray<Readable> = [source, ...stages]
+      for (const reader of readers) reader.on("error", (cause) => archive.destroy(cause))
+      if (source.errored) archive.destroy(source.errored)
+      stages.reduce<Readable>((from, stage) => from.pipe(stage), source).pipe(archive)
+      return { source, stages, archive, entries }
     }),
-    ({ archive, source }) =>
+    ({ archive, source, stages }) =>
       Effect.sync(() => {
-        source.unpipe(archive)
-        source.destroy()
+        source.unpipe()
+        for (const stage of stages) stage.destroy()
         archive.destroy()
       })
   )
@@ -120,8 +146,8 @@ const entriesOf = Effect.fnUntraced(function* (path: string) {
 
 /**
  * Takes a snapshot from an archive into the store, under a name if one is given, with its ancestors, its verdict and its signatures; `-`
- * is standard input. Parts that the store has already are skipped. Every piece is checked before it is written. An archive that is cut
- * off, or has contents that it does not announce, leaves nothing behind.
+ * is standard input. It may be compressed by zstd or not. Parts that the store has already are skipped. Every piece is checked before it
+ * is written. An archive that is cut off, or has contents that it does not announce, leaves nothing behind.
  */
 export const importSnapshot = Effect.fn("importSnapshot")(
   function* (path: string, name?: string, options: TagOptions = {}) {
@@ -130,8 +156,8 @@ export const importSnapshot = Effect.fn("importSnapshot")(
     const files = yield* DurableFiles
     const { archive, entries } = yield* entriesOf(path)
     const failed = (cause: unknown) =>
-      /^(Unexpected end|Invalid tar|Header exceeds|Writable stream closed|Premature close)/.test(codeOf(cause))
-        ? entries.invalid("a whole tar archive", codeOf(cause))
+      /^(ZSTD_|Z_|Unexpected end|Invalid tar|Header exceeds|Writable stream closed|Premature close)/.test(codeOf(cause))
+        ? entries.invalid("a whole tar archive, perhaps compressed by zstd", codeOf(cause))
         : transferFailure("import", path)(cause)
     const attempt = <A>(work: (signal: AbortSignal) => Promise<A>) =>
       Effect.tryPromise({
@@ -155,6 +181,7 @@ export const importSnapshot = Effect.fn("importSnapshot")(
     const parts = [manifests, others]
     const told = yield* LongWorkListener
     const totalBytes = [...manifests, ...others].reduce((sum, { size }) => sum + size, 0)
+    entries.mostBytes += totalBytes + (manifests.length + others.length) * perEntryBytes
     let doneBytes = 0
     const fetch: Fetch = (wanted, where) =>
       attempt(async (signal) => {

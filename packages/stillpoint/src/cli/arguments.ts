@@ -22,5 +22,5 @@ export const replace = Flag.Boolean("replace").pipe(
   Flag.withDefault(false)
 )
 export const file = Argument.String("file").pipe(
-  Argument.withDescription("A tar archive, or - for standard input or output")
+  Argument.withDescription("An archive (tar, compressed by zstd), or - for standard input or output")
 )
