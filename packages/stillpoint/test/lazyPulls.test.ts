@@ -224,6 +224,55 @@ describe(`a clone of a snapshot that is still in a registry${why}`, () => {
     before.fault = pass
   })
 
+  it.skipIf(why !== "")("that-waits-is-paused-and-interrupted-at-once-and-goes-on-later", async () => {
+    const { home: there } = makeFolder()
+    const held: Array<ServerResponse> = []
+    let isHeld = (): void => {}
+    before.fault = (asking, answer) => {
+      if (asking.headers.range === undefined) return "pass"
+      held.push(answer)
+      isHeld()
+      return "done"
+    }
+    /** What `work` does once another request is held, with the registry as silent as before. */
+    const whileHeld = <A, E>(work: Effect.Effect<A, E>) =>
+      Effect.gen(function* () {
+        const begun = held.length
+        const result = yield* work
+        assert.isAbove(begun, 0)
+        // A client that has given up has closed its connection.
+        assert.isTrue(held.every((answer) => !answer.destroyed))
+        return result
+      })
+    await inStore(
+      there,
+      Effect.gen(function* () {
+        const arriving = yield* pullLazily(place, undefined, { rest: false })
+        const holding = new Promise<void>((done) => (isHeld = done))
+        const machine = yield* restoreSnapshot(arriving.snapshot)
+        const waiting = yield* Effect.forkChild(machine.run({}), { startImmediately: true })
+        yield* Effect.promise(() => holding)
+        // The working set is on its way, so the guest's first instruction may wait for it.
+        yield* whileHeld(Fiber.interrupt(waiting))
+        const from = yield* machine.nowNanos
+        // It is still in its instruction, and a run that is asked for now waits behind it.
+        const next = yield* Effect.forkChild(machine.run({}), { startImmediately: true })
+        yield* whileHeld(machine.pause)
+        assert.strictEqual((yield* whileHeld(Fiber.join(next))).reason, "paused")
+        const aborted = new AbortController()
+        const last = Effect.runPromiseExit(machine.run({}), { signal: aborted.signal })
+        aborted.abort()
+        assert.isTrue(Exit.isFailure(yield* whileHeld(Effect.promise(() => last))))
+        assert.strictEqual(yield* machine.nowNanos, from)
+        // The registry is back: it goes on where it stood.
+        before.fault = pass
+        for (const answer of held) answer.destroy()
+        assert.strictEqual((yield* machine.run({ budgetNanos: 1_000_000 })).reason, "budget")
+        assert.isAtLeast(yield* machine.nowNanos, from + 1_000_000)
+      })
+    )
+  })
+
   it.skipIf(why !== "")("that-is-killed-leaves-nothing-that-is-taken-for-whole", async () => {
     const { folder, home: there } = makeFolder()
     let ranges = 0

@@ -209,7 +209,10 @@ impl Hosted {
         let (outsides, paced) = (Arc::clone(&self.outsides), self.paced.clone());
         // Set by the first slice: the budget counts from when the run begins.
         let mut budget_end = None;
+        // A slice may outlast its run, and begin a wait.
+        let mut ending = None;
         let slice = move |machine: &mut Machine| {
+            ending.get_or_insert_with(|| EndOfWait(paced.clone()));
             paced.bring_up(machine);
             paced.end();
             outsides.visit(machine, budget_end.is_none());
@@ -236,7 +239,7 @@ impl Hosted {
             }
         };
         let (log, paced) = (Arc::clone(&self.log), self.paced.clone());
-        self.session.run(slice, move |ended| {
+        self.session.run(slice, self.standing(), move |ended| {
             if !matches!(ended, Err(SessionError::AlreadyRunning)) {
                 paced.end();
             }
@@ -268,12 +271,18 @@ impl Hosted {
             }
         };
         let (log, life) = (Arc::clone(&self.log), self.life.clone());
-        self.session.run(slice, move |ended| {
+        self.session.run(slice, self.standing(), move |ended| {
             if !matches!(ended, Err(SessionError::AlreadyRunning)) {
                 life.end();
             }
             done(settled(&log, ended));
         });
+    }
+
+    /// Where the machine stands, as far as others than its thread know.
+    fn standing(&self) -> impl Fn() -> Ended + Send + Sync + 'static {
+        let handle = self.handle.clone();
+        move || Ended { stop: Stop::Interrupted, at_nanos: handle.now_nanos() }
     }
 
     /// Gives the guest input between two instructions, as [`Self::execute`]; a live machine that dozes
@@ -392,6 +401,15 @@ impl Hosted {
 impl Drop for Hosted {
     fn drop(&mut self) {
         self.close(|| {});
+    }
+}
+
+/// Ends the wait of a paced run with its last slice.
+struct EndOfWait(Paced);
+
+impl Drop for EndOfWait {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -113,6 +113,26 @@ impl<M> Inner<M> {
         // Nothing that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether a wait for something outside goes on. A run that is paused meanwhile, before its next
+    /// slice, does not wait for the end of the wait.
+    fn goes_on(&self) -> bool {
+        let mut state = self.lock();
+        if state.closing {
+            return false;
+        }
+        if state.pausing
+            && let Some(run) = state.run.take()
+        {
+            (state.pausing, state.running) = (false, false);
+            self.settle_alarm(&mut state);
+            let granted = self.workers.turns().leave(&self.seat);
+            drop(state);
+            granted.tell();
+            run.pause();
+        }
+        true
+    }
 }
 
 /// A machine that is operated from other threads.
@@ -179,34 +199,30 @@ impl<M: Send + 'static> Session<M> {
     }
 
     /// Runs the machine: calls `slice` again and again until it is [`Slice::Done`] or the session
-    /// is paused, executing other operations in between.
+    /// is paused, executing other operations in between. A run that is paused while its machine waits
+    /// for something outside is over at once, with what `standing` says; the wait, and the slice in
+    /// which it is, end before the next operation.
     pub fn run<R: 'static>(
         &self,
         slice: impl FnMut(&mut M) -> Slice<R> + Send + 'static,
+        standing: impl Fn() -> R + Send + Sync + 'static,
         done: impl FnOnce(Result<R, SessionError>) + Send + 'static,
     ) {
-        {
-            let mut state = self.inner.lock();
-            if state.closing {
-                drop(state);
-                return done(Err(SessionError::Closed));
-            }
-            if state.running {
-                drop(state);
-                return done(Err(SessionError::AlreadyRunning));
-            }
-            state.running = true;
-            state.pausing = false;
+        let mut state = self.inner.lock();
+        let refused = match &state.machine {
+            _ if state.closing => Some(SessionError::Closed),
+            _ if state.running => Some(SessionError::AlreadyRunning),
+            Parked::Gone(why) => Some(why.clone()),
+            _ => None,
+        };
+        if let Some(refused) = refused {
+            drop(state);
+            return done(Err(refused));
         }
-        let run: Box<dyn StandingRun<M>> = Box::new(Run::new(slice, done));
-        self.submit(Box::new(move |machine| match machine {
-            Err(error) => run.refuse(error),
-            Ok((_, inner)) => {
-                let mut state = inner.lock();
-                state.run = Some(run);
-                state.is_woken = true;
-            }
-        }));
+        (state.running, state.pausing) = (true, false);
+        state.run = Some(Box::new(Run::new(slice, standing, done)));
+        state.is_woken = true;
+        self.inner.hand_over(state);
     }
 
     /// Ends a run in progress at its next instruction boundary; nothing without one.
@@ -403,8 +419,8 @@ impl<M: Send + 'static> Inner<M> {
             if let Some(operation) = state.mailbox.pop_front() {
                 drop(state);
                 let inner = Arc::clone(self);
-                let goes_on = move || !inner.lock().closing;
-                let operate = || attended(goes_on, || operation(Ok((&mut machine, self))));
+                let operate =
+                    || attended(move || inner.goes_on(), || operation(Ok((&mut machine, self))));
                 if let Err(message) = guarded(operate) {
                     break SessionError::Panicked { message };
                 }

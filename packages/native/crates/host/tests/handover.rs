@@ -142,7 +142,7 @@ fn every_request_is_answered_once_and_a_closed_machine_is_dropped_once() {
                                 }
                             };
                             match thread_rng().gen_range(0..5) {
-                                0 | 1 => session.run(Counter::slice, answer),
+                                0 | 1 => session.run(Counter::slice, || 0, answer),
                                 2 => session
                                     .execute(|machine| machine.alone(|this| this.slices), answer),
                                 3 => {

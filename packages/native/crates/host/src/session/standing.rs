@@ -2,9 +2,8 @@
 
 use super::{Inner, SessionError, Slice};
 use crate::guarded::guarded;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, PoisonError};
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::Instant;
 use stillpoint_vmm::arriving::attended;
@@ -28,27 +27,58 @@ pub(super) trait StandingRun<M>: Send {
 
     /// There will be no further slice.
     fn refuse(self: Box<Self>, why: SessionError);
+
+    /// It was paused before its next slice.
+    fn pause(self: Box<Self>);
 }
 
-/// A run: its slices, and the callers that wait for its end.
-pub(super) struct Run<S, D, R> {
-    slice: S,
-    done: Option<D>,
-    has_returned: bool,
-    result: PhantomData<fn() -> R>,
+/// Who waits for the end of a run.
+struct Caller<P, D> {
+    /// Where the machine stands, as far as others than its thread know.
+    standing: P,
+    done: Mutex<Option<D>>,
 }
 
-impl<S, D, R> Run<S, D, R> {
-    pub(super) fn new(slice: S, done: D) -> Self {
-        Self { slice, done: Some(done), has_returned: false, result: PhantomData }
+impl<P, D> Caller<P, D> {
+    fn take(&self) -> Option<D> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn tell<R>(&self, outcome: Result<R, SessionError>)
+    where
+        D: FnOnce(Result<R, SessionError>),
+    {
+        if let Some(done) = self.take() {
+            done(outcome);
+        }
+    }
+
+    /// Whether it has the result.
+    fn is_told(&self) -> bool {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 }
 
-impl<M, S, D, R> StandingRun<M> for Run<S, D, R>
+/// A run: its slices, and its caller.
+pub(super) struct Run<S, P, D> {
+    slice: S,
+    caller: Arc<Caller<P, D>>,
+    has_returned: bool,
+}
+
+impl<S, P, D> Run<S, P, D> {
+    pub(super) fn new(slice: S, standing: P, done: D) -> Self {
+        let caller = Arc::new(Caller { standing, done: Mutex::new(Some(done)) });
+        Self { slice, caller, has_returned: false }
+    }
+}
+
+impl<M, S, P, D, R> StandingRun<M> for Run<S, P, D>
 where
-    M: 'static,
+    M: Send + 'static,
     S: FnMut(&mut M) -> Slice<R> + Send,
-    D: FnOnce(Result<R, SessionError>) + Send,
+    P: Fn() -> R + Send + Sync + 'static,
+    D: FnOnce(Result<R, SessionError>) + Send + 'static,
 {
     fn go_on(&mut self, machine: &mut M, inner: &Arc<Inner<M>>) -> Standing {
         let turn = inner.workers.turns().take(&inner.seat, self.has_returned);
@@ -63,12 +93,23 @@ where
         let turn = Rc::new(Cell::new(turn));
         let goes_on = {
             let (turn, inner) = (Rc::clone(&turn), Arc::clone(inner));
+            let caller = Arc::clone(&self.caller);
             move || {
                 // Who waits for something outside lets others execute, and takes its next turn in line.
                 if turn.take().is_some() {
                     (inner.interrupt)();
                 }
-                !inner.lock().closing
+                let mut state = inner.lock();
+                // The wait goes on, since the guest is between two bytes of an instruction. Its caller does
+                // not wait with it.
+                if state.pausing && !state.closing && !caller.is_told() {
+                    (state.pausing, state.running) = (false, false);
+                    drop(state);
+                    caller.tell(Ok((caller.standing)()));
+                    return true;
+                }
+                drop(state);
+                inner.goes_on()
             }
         };
         let sliced = attended(goes_on, || guarded(|| (self.slice)(machine)));
@@ -82,10 +123,13 @@ where
                 (Standing::Resting(until), result)
             }
             Err(message) => {
-                self.tell(Err(SessionError::Panicked { message: message.clone() }));
+                self.caller.tell(Err(SessionError::Panicked { message: message.clone() }));
                 std::panic::resume_unwind(Box::new(message));
             }
         };
+        if self.caller.is_told() {
+            return Standing::Over;
+        }
         let mut state = inner.lock();
         // A closed session refuses its run.
         let is_paused = !state.closing && std::mem::take(&mut state.pausing);
@@ -94,22 +138,15 @@ where
         }
         state.running = false;
         drop(state);
-        self.tell(Ok(result));
+        self.caller.tell(Ok(result));
         Standing::Over
     }
 
-    fn refuse(mut self: Box<Self>, why: SessionError) {
-        self.tell(Err(why));
+    fn refuse(self: Box<Self>, why: SessionError) {
+        self.caller.tell(Err(why));
     }
-}
 
-impl<S, D, R> Run<S, D, R>
-where
-    D: FnOnce(Result<R, SessionError>),
-{
-    fn tell(&mut self, outcome: Result<R, SessionError>) {
-        if let Some(done) = self.done.take() {
-            done(outcome);
-        }
+    fn pause(self: Box<Self>) {
+        self.caller.tell(Ok((self.caller.standing)()));
     }
 }

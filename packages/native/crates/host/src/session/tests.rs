@@ -80,7 +80,7 @@ fn an_operation_during_a_run_is_answered_and_the_run_goes_on() {
     let (session, _) = session(&workers);
     let (send, seen) = mpsc::channel();
     let (ended, end) = mpsc::channel();
-    session.run(Counter::slice, move |result| ended.send(result).unwrap());
+    session.run(Counter::slice, || 0, move |result| ended.send(result).unwrap());
     for _ in 0..500 {
         let send = send.clone();
         session.execute(|machine| machine.count, move |result| send.send(result).unwrap());
@@ -97,12 +97,12 @@ fn one_run_at_a_time() {
     let (session, _) = session(&workers);
     let (send, seen) = mpsc::channel();
     let (ended, end) = mpsc::channel();
-    session.run(Counter::slice, move |result| ended.send(result).unwrap());
-    session.run(Counter::slice, move |result| send.send(result).unwrap());
+    session.run(Counter::slice, || 0, move |result| ended.send(result).unwrap());
+    session.run(Counter::slice, || 0, move |result| send.send(result).unwrap());
     assert_eq!(receive(&seen), Err(SessionError::AlreadyRunning));
     session.pause();
     receive(&end).unwrap();
-    session.run(|_| Slice::Done(7), {
+    session.run(|_| Slice::Done(7), || 0, {
         let (send, seen) = mpsc::channel();
         std::thread::spawn(move || assert_eq!(receive(&seen), Ok(7)));
         move |result| send.send(result).unwrap()
@@ -115,7 +115,7 @@ fn a_pause_right_after_a_run_was_asked_for_is_not_lost() {
     let (session, _) = session(&workers);
     for _ in 0..500 {
         let (ended, end) = mpsc::channel();
-        session.run(Counter::slice, move |result| ended.send(result).unwrap());
+        session.run(Counter::slice, || 0, move |result| ended.send(result).unwrap());
         session.pause();
         receive(&end).unwrap();
     }
@@ -128,12 +128,12 @@ fn a_closed_session_says_so_however_often_it_is_asked_to_run() {
         let (session, _) = session(&workers);
         let (send, seen) = mpsc::channel();
         if is_running {
-            session.run(Counter::slice, |_| ());
+            session.run(Counter::slice, || 0, |_| ());
         }
         session.close(|| ());
         for _ in 0..3 {
             let send = send.clone();
-            session.run(Counter::slice, move |result| send.send(result).unwrap());
+            session.run(Counter::slice, || 0, move |result| send.send(result).unwrap());
             assert_eq!(receive(&seen), Err(SessionError::Closed));
         }
     }
@@ -145,7 +145,7 @@ fn closing_ends_a_run_refuses_what_waits_and_drops_the_machine() {
     let (session, alive) = session(&workers);
     let (ended, end) = mpsc::channel();
     let (closed, close) = mpsc::channel();
-    session.run(Counter::slice, move |result| ended.send(result).unwrap());
+    session.run(Counter::slice, || 0, move |result| ended.send(result).unwrap());
     let again = closed.clone();
     session.close(move || closed.send(()).unwrap());
     session.close(move || again.send(()).unwrap());
@@ -166,7 +166,11 @@ fn a_dropped_session_leaves_no_machine() {
             let (session, alive) = session(&workers);
             let (ended, end) = mpsc::channel();
             if running {
-                session.run(Counter::slice, move |result| ended.send(result.is_err()).unwrap());
+                session.run(
+                    Counter::slice,
+                    || 0,
+                    move |result| ended.send(result.is_err()).unwrap(),
+                );
             } else {
                 ended.send(true).unwrap();
             }
