@@ -33,10 +33,11 @@ const mayDependOn: Readonly<Record<string, ReadonlyArray<string>>> = {
   soft: ["vmm"],
   kvm: ["vmm"],
   engines: ["vmm", "soft", "kvm"],
-  net: ["vmm"],
-  host: ["vmm", "net"],
+  confine: [],
+  net: ["vmm", "confine"],
+  host: ["vmm", "net", "confine"],
   images: [],
-  binding: ["vmm", "engines", "host", "images", "net"]
+  binding: ["vmm", "engines", "host", "images", "net", "confine"]
 }
 
 const problems: Array<string> = []

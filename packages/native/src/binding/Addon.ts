@@ -389,6 +389,12 @@ export interface CaptureEncryption {
   salt: string
 }
 
+/**
+ * From now on runs all guests of this process on threads that may use only the system calls that guests
+ * need. `null` once that is so, else what this host answered.
+ */
+export declare function confineGuests(): string | null
+
 /** SHA-256 of the contract that the core was built from, in hexadecimal digits. */
 export declare function contractHash(): string
 

@@ -151,6 +151,13 @@ pub fn limit_guest_memory(bytes: f64) {
     memory::set_limit_bytes(integer(bytes));
 }
 
+/// From now on runs all guests of this process on threads that may use only the system calls that guests
+/// need. `null` once that is so, else what this host answered.
+#[napi(ts_return_type = "string | null")]
+pub fn confine_guests() -> Option<String> {
+    stillpoint_confine::confine_guests().err().map(|refused| refused.found)
+}
+
 fn make<'env>(
     env: &'env Env,
     failed: &'static str,

@@ -1,7 +1,7 @@
 //! Calls at given moments of the host's clock: one thread for all of them, and none without any.
 
 use crate::guarded::guarded;
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, thread, wait_up_to};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, spawn, wait_up_to};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -65,9 +65,7 @@ impl Alarms {
         set.next_number += 1;
         if !set.has_thread {
             let shared = Arc::clone(&self.shared);
-            thread::Builder::new()
-                .name("stillpoint-alarms".to_owned())
-                .spawn(move || wait_and_ring(&shared))?;
+            spawn("stillpoint-alarms", move || wait_and_ring(&shared))?;
             set.has_thread = true;
         }
         let is_first = set.alarms.first_key_value().is_none_or(|(first, _)| key < *first);

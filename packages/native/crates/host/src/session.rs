@@ -357,7 +357,7 @@ impl<M: Send + 'static> Inner<M> {
                         inner.drive(machine);
                     }
                 };
-                if let Err(refused) = self.workers.execute(job) {
+                if let Err(refused) = self.workers.execute_guest(job) {
                     let machine = handed.lock().unwrap_or_else(PoisonError::into_inner).take();
                     self.take_back(
                         machine,

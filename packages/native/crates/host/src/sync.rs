@@ -15,7 +15,30 @@ pub use shuttle::{
     thread,
 };
 
+use std::io;
 use std::time::Duration;
+
+/// Starts a thread that is not confined.
+///
+/// # Errors
+/// If the host has no thread to give.
+pub fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    #[cfg(not(feature = "shuttle"))]
+    return stillpoint_confine::spawn(name, work);
+    #[cfg(feature = "shuttle")]
+    return thread::Builder::new().name(name.to_owned()).spawn(work).map(|_| ());
+}
+
+/// Starts a thread for guests.
+///
+/// # Errors
+/// If the host has no thread to give.
+pub fn spawn_confined(name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    #[cfg(not(feature = "shuttle"))]
+    return stillpoint_confine::spawn_confined(name, work);
+    #[cfg(feature = "shuttle")]
+    return spawn(name, work);
+}
 
 /// Waits for the condition, for this long at most; whether that is over. `guard` is of `mutex`.
 pub fn wait_up_to<'a, T>(

@@ -1,10 +1,13 @@
 //! Threads that exist only while there is work for them.
 
 use crate::alarms::Alarms;
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, thread, wait_up_to};
+use crate::sync::{
+    Arc, Condvar, Mutex, MutexGuard, PoisonError, spawn, spawn_confined, wait_up_to,
+};
 use crate::turns::Turns;
 use std::collections::VecDeque;
 use std::time::Duration;
+use stillpoint_confine::is_confined;
 
 /// How long a thread without work waits for more before it ends.
 const LINGER: Duration = Duration::from_millis(500);
@@ -24,20 +27,28 @@ struct Queue {
     most_idle: usize,
 }
 
+/// Whether a set's threads are confined, once guests are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Confined {
+    Yes,
+    No,
+}
+
 /// Threads that wait for a job, for each processor.
 const IDLE_THREADS: usize = 2;
 
 struct Shared {
     queue: Mutex<Queue>,
     arrived: Condvar,
+    confined: Confined,
 }
 
 impl Shared {
-    fn new(most_threads: usize, most_idle: usize) -> Arc<Self> {
+    fn new(most_threads: usize, most_idle: usize, confined: Confined) -> Arc<Self> {
         let (idle, starting, threads) = (0, 0, 0);
         let jobs = VecDeque::new();
         let queue = Queue { jobs, idle, starting, threads, most_threads, most_idle };
-        Arc::new(Self { queue: Mutex::new(queue), arrived: Condvar::new() })
+        Arc::new(Self { queue: Mutex::new(queue), arrived: Condvar::new(), confined })
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -53,6 +64,8 @@ impl Shared {
 /// nothing else; callers that care catch the panic inside the job.
 #[derive(Clone)]
 pub struct Workers {
+    /// Threads that have a machine, once guests are confined.
+    confined: Arc<Shared>,
     long: Arc<Shared>,
     brief: Arc<Shared>,
     turns: Turns,
@@ -82,9 +95,11 @@ impl Workers {
     /// As [`Self::new`], on a host with so many processors.
     pub fn for_processors(processors: usize) -> Self {
         let alarms = Alarms::new();
+        let most_idle = (IDLE_THREADS * processors).max(IDLE_THREADS);
         Self {
-            long: Shared::new(usize::MAX, (IDLE_THREADS * processors).max(IDLE_THREADS)),
-            brief: Shared::new(MOST_BRIEF_THREADS, MOST_BRIEF_THREADS),
+            confined: Shared::new(usize::MAX, most_idle, Confined::Yes),
+            long: Shared::new(usize::MAX, most_idle, Confined::No),
+            brief: Shared::new(MOST_BRIEF_THREADS, MOST_BRIEF_THREADS, Confined::No),
             turns: Turns::new(processors, &alarms),
             alarms,
         }
@@ -92,7 +107,7 @@ impl Workers {
 
     /// Threads that exist now, working or lingering.
     pub fn threads(&self) -> usize {
-        self.long.lock().threads + self.brief.lock().threads
+        [&self.confined, &self.long, &self.brief].map(|set| set.lock().threads).iter().sum()
     }
 
     /// The turns that runs on these threads take.
@@ -112,6 +127,16 @@ impl Workers {
     /// unexecuted then.
     pub fn execute(&self, job: impl FnOnce() + Send + 'static) -> Result<(), NoThread> {
         Shared::execute(&self.long, Box::new(job))
+    }
+
+    /// Executes `job`, which has a machine, on a thread of its own, soon: a confined one, once
+    /// guests are.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub fn execute_guest(&self, job: impl FnOnce() + Send + 'static) -> Result<(), NoThread> {
+        let threads = if is_confined() { &self.confined } else { &self.long };
+        Shared::execute(threads, Box::new(job))
     }
 
     /// Executes `job`, which does not wait for anything, after other brief ones.
@@ -135,11 +160,14 @@ impl Shared {
             return Ok(());
         }
         let shared = Arc::clone(shared);
-        let spawned = thread::Builder::new()
-            .name("stillpoint".to_owned())
-            .spawn(move || work(&Presence(shared)));
+        let confined = shared.confined;
+        let works = move || work(&Presence(shared));
+        let spawned = match confined {
+            Confined::Yes => spawn_confined("stillpoint", works),
+            Confined::No => spawn("stillpoint", works),
+        };
         match spawned {
-            Ok(_) => {
+            Ok(()) => {
                 queue.threads += 1;
                 queue.starting += 1;
                 Ok(())
@@ -226,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_slow_to_start_is_not_asked_for_twice() {
-        let shared = Shared::new(usize::MAX, 1);
+        let shared = Shared::new(usize::MAX, 1, Confined::No);
         // One was requested, and another thread did its job before it started.
         shared.lock().starting = 1;
         Shared::execute(&shared, Box::new(|| {})).unwrap();

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::JoinHandle;
 
 use polling::{Event, Events, Poller};
 
@@ -73,7 +73,8 @@ struct Shared {
 /// The thread, for as long as it has any owner.
 pub(crate) struct Watch {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    /// Hangs up when the thread ends.
+    thread: Mutex<Receiver<()>>,
 }
 
 static CURRENT: Mutex<Weak<Watch>> = Mutex::new(Weak::new());
@@ -94,13 +95,13 @@ impl Watch {
             is_over: AtomicBool::new(false),
             next_key: AtomicUsize::new(0),
         });
-        let thread = {
-            let shared = Arc::clone(&shared);
-            std::thread::Builder::new()
-                .name("stillpoint-net".to_owned())
-                .spawn(move || shared.wait())?
-        };
-        let watch = Arc::new(Self { shared, thread: Some(thread) });
+        let (present, thread) = channel();
+        let waiting = Arc::clone(&shared);
+        stillpoint_confine::spawn("stillpoint-net", move || {
+            waiting.wait();
+            drop(present);
+        })?;
+        let watch = Arc::new(Self { shared, thread: Mutex::new(thread) });
         *current = Arc::downgrade(&watch);
         Ok(watch)
     }
@@ -154,8 +155,8 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::Release);
         let notified = self.shared.poller.notify();
-        if let (Some(thread), Ok(())) = (self.thread.take(), notified) {
-            let _ = thread.join();
+        if notified.is_ok() {
+            let _ = lock(&self.thread).recv();
         }
     }
 }

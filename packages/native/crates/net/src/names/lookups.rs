@@ -33,17 +33,16 @@ impl Lookups {
             return false;
         }
         let (found, mailbox) = (Arc::downgrade(&self.found), self.mailbox.clone());
-        let asking =
-            std::thread::Builder::new().name("stillpoint-name".to_owned()).spawn(move || {
-                let addresses = addresses_of(&name);
-                THREADS.fetch_sub(1, Ordering::AcqRel);
-                if let Some(found) = found.upgrade() {
-                    found.lock().unwrap_or_else(PoisonError::into_inner).push((name, addresses));
-                }
-                if let Some(mailbox) = mailbox.upgrade() {
-                    mailbox.ring();
-                }
-            });
+        let asking = stillpoint_confine::spawn("stillpoint-name", move || {
+            let addresses = addresses_of(&name);
+            THREADS.fetch_sub(1, Ordering::AcqRel);
+            if let Some(found) = found.upgrade() {
+                found.lock().unwrap_or_else(PoisonError::into_inner).push((name, addresses));
+            }
+            if let Some(mailbox) = mailbox.upgrade() {
+                mailbox.ring();
+            }
+        });
         if asking.is_err() {
             THREADS.fetch_sub(1, Ordering::AcqRel);
         }
