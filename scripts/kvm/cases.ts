@@ -17,7 +17,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { type BootSpec, Gate, Journal, type Machine, Pipeline, SnapshotStore, Vmm } from "@stillpoint/core"
-import { NativeVmm } from "@stillpoint/native"
+import { confineGuests, NativeVmm } from "@stillpoint/native"
 import { afterGuestTime, onListener, precedence, quiesce } from "@stillpoint/triggers"
 import { Cause, Effect, Exit, Layer, Schema, type Scope } from "effect"
 
@@ -216,5 +216,6 @@ const program: Effect.Effect<void, unknown, Scope.Scope | Vmm | SnapshotStore | 
     : first === "stage"
       ? stage(second, third)
       : suite(first, second)
-await Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(services)))
+// All of it on confined threads.
+await Effect.runPromise(Effect.andThen(confineGuests, Effect.scoped(program)).pipe(Effect.provide(services)))
 process.exitCode = isGood ? 0 : 1
