@@ -6,6 +6,7 @@ import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path"
 import { buffer } from "node:stream/consumers"
 import { fileURLToPath } from "node:url"
+import { zstdDecompressSync } from "node:zlib"
 import { Effect } from "effect"
 import { importSnapshot } from "stillpoint"
 import { extract, pack } from "tar-stream"
@@ -23,7 +24,7 @@ interface Record {
 const entriesOf = async (archive: Uint8Array): Promise<ReadonlyMap<string, Buffer>> => {
   const entries = new Map<string, Buffer>()
   const reading = extract()
-  reading.end(archive)
+  reading.end(zstdDecompressSync(archive))
   for await (const entry of reading) entries.set(entry.header.name, await buffer(entry))
   return entries
 }

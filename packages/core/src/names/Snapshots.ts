@@ -5,6 +5,7 @@
  * <home>/                STILLPOINT_HOME, else stillpoint/ in the folder for the user's data (XDG_DATA_HOME)
  *   names.json           which names there are; replaced whole (see nameRecord)
  *   store.lock           held by who changes names or removes snapshots
+ *   arrivals.lock        held by who keeps snapshots that come from elsewhere (package stillpoint)
  *   snapshots/
  *     <digest>/          a snapshot's directory, called by the digest of its manifest
  *     objects/           hard links to the snapshots' objects, by name (see snapshot/objects.ts)

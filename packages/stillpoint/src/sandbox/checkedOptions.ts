@@ -5,6 +5,7 @@
  */
 import {
   cacheRepository,
+  NameMoved,
   NameTaken,
   OptionsInvalid,
   parseName,
@@ -12,6 +13,7 @@ import {
   schemaProblems,
   Snapshots,
   SnapshotsError,
+  type TagOptions,
   workloadSpecSchema
 } from "@stillpoint/core"
 import { Effect, Result, Schema } from "effect"
@@ -125,4 +127,20 @@ export const isFree = Effect.fnUntraced(function* (name: string, digest?: string
     return yield* new SnapshotsError({ reason: new NameTaken({ name, digest: found.success.digest }) })
   }
   if (found.failure.reason._tag !== "SnapshotUnknown") return yield* found.failure
+})
+
+/** Refuses a name that a snapshot cannot get with these options, as the store would when it sets the name. */
+export const isSettable = Effect.fnUntraced(function* (
+  name: string,
+  digest: string,
+  { expecting, replace }: TagOptions
+) {
+  if (expecting === undefined) return replace === true ? undefined : yield* isFree(name, digest)
+  const before = yield* Snapshots.use(({ inspect }) => inspect(name)).pipe(
+    Effect.map((found): string | null => found.digest),
+    Effect.catchReason("SnapshotsError", "SnapshotUnknown", () => Effect.succeed(null))
+  )
+  if (before === expecting) return
+  const told = { expected: expecting ?? "none", found: before ?? "none" }
+  return yield* new SnapshotsError({ reason: new NameMoved({ name, ...told }) })
 })

@@ -15,7 +15,7 @@ import { Effect } from "effect"
 
 const lockForm = /^[0-9a-f]{32}\.lock$/
 
-/** Claims an image, which may not be there yet, until the scope closes. Its folder exists. */
+/** Claims an image, which may not be there yet, until the scope closes; returns the claim. Its folder exists. */
 export const claimImage = Effect.fnUntraced(
   function* (path: string) {
     const files = yield* DurableFiles
@@ -23,15 +23,15 @@ export const claimImage = Effect.fnUntraced(
       const lock = `${path}.${yield* files.uniqueName}.lock`
       yield* Effect.addFinalizer(() => Effect.ignore(files.removeTree(lock)))
       // A process that prunes may hold it between its creation and its lock; then another one is made.
-      if ((yield* files.hold(lock, { create: true })) === "held") return
+      if ((yield* files.hold(lock, { create: true })) === "held") return lock
     }
   },
   // Nobody else makes files of a name that is made up here.
   Effect.catchTag("FileUnfit", Effect.die)
 )
 
-/** Whether a running process claims an image. Removes the claims of processes that ended. */
-export const isClaimed = Effect.fnUntraced(function* (path: string) {
+/** Whether a running process claims an image, by another claim than `own`. Removes the claims of processes that ended. */
+export const isClaimed = Effect.fnUntraced(function* (path: string, own?: string) {
   const files = yield* DurableFiles
   const folder = dirname(path)
   const prefix = `${basename(path)}.`
@@ -39,6 +39,7 @@ export const isClaimed = Effect.fnUntraced(function* (path: string) {
   for (const name of yield* files.list(folder)) {
     if (!name.startsWith(prefix) || !lockForm.test(name.slice(prefix.length))) continue
     const lock = join(folder, name)
+    if (lock === own) continue
     const isGone = Effect.scoped(
       Effect.gen(function* () {
         if ((yield* files.hold(lock, { create: false })) === "taken") return false

@@ -15,11 +15,13 @@ import {
 } from "@stillpoint/core"
 import type { ImageError } from "@stillpoint/images"
 import { Effect } from "effect"
-import { claimImage } from "../sandbox/imageClaims.ts"
+import { isSettable } from "../sandbox/checkedOptions.ts"
+import { claimImage, isClaimed } from "../sandbox/imageClaims.ts"
 import { importedImage, imagesOf } from "../sandbox/imageSpec.ts"
 import type { Plan, RecordReading } from "./RecordReading.ts"
 import type { TransferInvalid, TransferVersionUnknown } from "./TransferErrors.ts"
 import { imageFile, manifestOf, type RecordFile, signaturesOf, type TransferRecord } from "./transferRecord.ts"
+import { turnToKeep } from "./turnToKeep.ts"
 
 type Failure = TransferInvalid | TransferVersionUnknown | FileFault
 
@@ -106,30 +108,47 @@ export const planLineage = Effect.fnUntraced(function* (coming: Coming) {
   return { plans, added, image, where: (path) => targets.get(path) ?? inFolder(path) } satisfies PlannedLineage
 })
 
-/** Puts the image where the guests of the arriving snapshots read it, and claims it there until the scope closes. */
+/** Puts the image where the guests of the arriving snapshots read it, and claims it there until the scope closes; the claims. */
 export const linkImage = Effect.fnUntraced(function* (home: string, { added, image, where }: PlannedLineage) {
+  const claims: Array<string> = []
   if (image.length > 0) {
     yield* makeDirectories(yield* DurableFiles, imagesOf(home))
     for (const { manifest } of added) {
       const path = importedImage(home, manifest)
-      yield* claimImage(path)
+      claims.push(yield* claimImage(path))
       yield* linkWhole(where(imageFile), path)
     }
   }
+  return claims
 })
 
 /**
- * Keeps arriving snapshots all of whose files are here, and gives the last one a name if requested; a failure leaves the store
- * unchanged. With `stays`, the files stay where they are as well, for the machines that run from them.
+ * Keeps arriving snapshots all of whose files are here, and gives the last one a name if requested. Before that one is kept, a failure
+ * leaves the store unchanged. With `stays`, the files stay where they are as well, for the machines that run from them.
+ *
+ * One process at a time does this, so that it takes away only what it added. An image that another one claims stays.
  */
 export const keepLineage = Effect.fnUntraced(function* (
   { folder, record }: Pick<Coming, "folder" | "record">,
   { added, plans, where }: PlannedLineage,
-  { name, stays, tagging }: { readonly name: string | undefined; readonly stays: boolean; readonly tagging: TagOptions }
+  {
+    claims,
+    name,
+    stays,
+    tagging
+  }: {
+    /** This process's claims on the image. */
+    readonly claims: ReadonlyArray<string>
+    readonly name: string | undefined
+    readonly stays: boolean
+    readonly tagging: TagOptions
+  }
 ) {
   const snapshots = yield* Snapshots
   const files = yield* DurableFiles
-  const isAdded = new Set(added.map(({ manifest }) => manifest.digest))
+  const inspected = (digest: string) => Effect.option(snapshots.inspect(`sha256:${digest}`))
+  /** Digests that the store lacks still; another process may have kept some of them meanwhile. */
+  const isAdded = new Set<string>()
   /** Snapshots kept so far, which are removed again if a later step fails. */
   const taken: Array<string> = []
   const linked = Effect.fnUntraced(function* ({ manifest, names }: Plan, draft: string) {
@@ -152,30 +171,44 @@ export const keepLineage = Effect.fnUntraced(function* (
         if (isAdded.has(digest)) taken.push(digest)
       })
     )
+  const undone = Effect.gen(function* () {
+    for (const digest of taken.toReversed()) {
+      const found = yield* inspected(digest)
+      if (found._tag === "Some" && found.value.names.length > 0) continue
+      yield* Effect.ignore(snapshots.remove(`sha256:${digest}`))
+    }
+    // Machines may run from it; a prune takes it later.
+    if (stays) return
+    for (const { manifest } of added) {
+      const path = importedImage(snapshots.home, manifest)
+      const own = claims.find((claim) => claim.startsWith(`${path}.`))
+      if ((yield* inspected(manifest.digest))._tag === "Some" || (yield* isClaimed(path, own))) continue
+      yield* files.removeTree(path)
+    }
+  })
   const [own = ""] = record.snapshots
+  let isKept = false
   return yield* Effect.gen(function* () {
+    yield* turnToKeep(snapshots.home)
+    // Nothing is kept for a name that cannot be set: what is taken away again may be the parent of another process's snapshot.
+    if (name !== undefined) yield* isSettable(name, own, tagging)
+    for (const { manifest } of added) {
+      if ((yield* inspected(manifest.digest))._tag === "None") isAdded.add(manifest.digest)
+    }
     for (const plan of plans) yield* keepOne(plan, plan.manifest.digest === own ? name : undefined)
+    isKept = plans.some(({ manifest }) => manifest.digest === own)
     if (name === undefined) return yield* snapshots.inspect(`sha256:${own}`)
     return yield* snapshots.tag(`sha256:${own}`, name, tagging)
   }).pipe(
-    Effect.onError(() =>
-      Effect.gen(function* () {
-        for (const digest of taken.toReversed()) yield* Effect.ignore(snapshots.remove(`sha256:${digest}`))
-        for (const { manifest } of added) {
-          yield* Effect.ignore(files.removeTree(importedImage(snapshots.home, manifest)))
-        }
-      })
-    )
+    Effect.onError(() => (isKept ? Effect.void : Effect.ignore(undone))),
+    Effect.scoped
   )
 })
 
-/**
- * Takes the arriving snapshots into the store, and gives the last one a name if requested; a failure leaves the store
- * unchanged.
- */
+/** Takes the arriving snapshots into the store, and gives the last one a name if requested, as {@link keepLineage}. */
 export const takeLineage = Effect.fnUntraced(function* (coming: Coming, name: string | undefined, tagging: TagOptions) {
   const planned = yield* planLineage(coming)
   yield* fetchDurably(coming, [...planned.plans.flatMap((plan) => plan.files), ...planned.image], planned.where)
-  yield* linkImage((yield* Snapshots).home, planned)
-  return yield* keepLineage(coming, planned, { name, stays: false, tagging })
+  const claims = yield* linkImage((yield* Snapshots).home, planned)
+  return yield* keepLineage(coming, planned, { claims, name, stays: false, tagging })
 }, Effect.scoped)

@@ -240,7 +240,9 @@ export const standingIn = (folder: string, prepared: Prepared): Promise<Standing
       const inside = (path: string) => (existsSync(path) ? readdirSync(path) : [])
       const digests = all.map(({ digest }) => digest)
       const left = [
-        ...inside(snapshots.home).filter((name) => !/^(names\.json|store\.lock|snapshots|pulls|images)$/.test(name)),
+        ...inside(snapshots.home).filter(
+          (name) => !/^(names\.json|(store|arrivals)\.lock|snapshots|pulls|images)$/.test(name)
+        ),
         ...inside(join(snapshots.home, "snapshots")).filter((name) => name !== "objects" && !digests.includes(name)),
         // Every object there is one of a snapshot.
         ...inside(join(snapshots.home, "snapshots", "objects")).filter(
