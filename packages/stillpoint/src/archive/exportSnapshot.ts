@@ -30,9 +30,11 @@ const addEntry = (archive: Pack, name: string, bytes: Uint8Array, signal: AbortS
     signal.throwIfAborted()
     // A reader that has seen the end does not read on.
     archive.once("close", () => failed(new Error("the archive was closed")))
-    archive.entry({ name, size: bytes.byteLength, mode: 0o600 }, Buffer.from(bytes), (error) =>
+    const entry = archive.entry({ name, size: bytes.byteLength, mode: 0o600 }, Buffer.from(bytes), (error) =>
       error === null || error === undefined ? done() : failed(error)
     )
+    // A writer that gives up destroys it with an error of its own, which nobody else would hear.
+    entry.on("error", failed)
   })
 
 /**

@@ -33,7 +33,7 @@ import { verifyCommand } from "./verbs/verify.ts"
 export const stillpoint = Command.make("stillpoint").pipe(
   Command.withDescription(
     "Boot an image, capture it at the right moment, and clone it.\n" +
-      "Exit status: 0 success, 1 failure, 2 invalid usage, 3 no such snapshot, 4 name taken or snapshot in use, 5 required signature missing, 129 terminal closed, 130 interrupted, 141 output closed, 143 terminated; " +
+      "Exit status: 0 success, 1 failure, 2 invalid usage, 3 no such snapshot, 4 name taken or snapshot in use, 5 required signature missing or wrong encryption key, 129 terminal closed, 130 interrupted, 141 output closed, 143 terminated; " +
       "run, exec and fork exit with the status of the command: 127 if the guest has no such program, 126 if it cannot be executed, and 125 if stillpoint itself failed, also if there is no such snapshot."
   ),
   Command.withSubcommands([
