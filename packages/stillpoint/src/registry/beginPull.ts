@@ -14,7 +14,8 @@
 import { dirname, join } from "node:path"
 import { DurableFiles, makeDirectories, Snapshots } from "@stillpoint/core"
 import { Artifacts, type TransferOptions } from "@stillpoint/images"
-import { Duration, Effect, Schedule } from "effect"
+import { Duration, Effect } from "effect"
+import { holdWithin } from "../transfer/holdWithin.ts"
 import { placed, prepareFile } from "../transfer/pieces.ts"
 import { transferFailure } from "../transfer/readTransfer.ts"
 import type { Coming, Fetch } from "../transfer/takeLineage.ts"
@@ -23,24 +24,16 @@ import { artifactRecord, recordFile } from "./artifactManifest.ts"
 import { ArtifactUnknown, PullBusy } from "./PullErrors.ts"
 import { ArtifactReading } from "./readArtifact.ts"
 
-/** Maximum wait for another process that pulls the same artifact. */
-const longestWait = Duration.hours(1)
-const betweenTries = Duration.millis(100)
+/** For another process that pulls the same artifact. */
+const wait = { longestWait: Duration.hours(1), betweenTries: Duration.millis(100) }
 
 /** The folder for the pieces of artifacts. */
 export const pullsOf = (home: string): string => join(home, "pulls")
 
 /** Holds the right to pull one artifact. */
 const holding = Effect.fnUntraced(function* (reference: string, lock: string) {
-  const files = yield* DurableFiles
-  const held = yield* files.hold(lock, { create: true }).pipe(
-    Effect.repeat({
-      schedule: Schedule.spaced(betweenTries),
-      until: (outcome) => outcome === "held",
-      times: Duration.toMillis(longestWait) / Duration.toMillis(betweenTries)
-    })
-  )
-  if (held !== "held") return yield* new PullBusy({ reference, waitedMillis: Duration.toMillis(longestWait) })
+  if (yield* holdWithin(lock, wait)) return
+  yield* new PullBusy({ reference, waitedMillis: Duration.toMillis(wait.longestWait) })
 })
 
 /** What comes of one artifact. */

@@ -188,7 +188,7 @@ export const pullLazily = Effect.fn("pullLazily")(function* (
       : Effect.raceFirst(arrival.settled, Effect.andThen(telling, Effect.never))
     yield* told
     for (const path of fileAt.keys()) yield* files.flush(path)
-    const kept = yield* keepLineage(begun, planned, { claims: [], name, stays: true, tagging })
+    const kept = yield* keepLineage(begun, planned, { claims: new Map(), name, stays: true, tagging })
     isKept = true
     return pulled(kept, yield* fetchedBytes)
   }).pipe(

@@ -108,14 +108,14 @@ export const planLineage = Effect.fnUntraced(function* (coming: Coming) {
   return { plans, added, image, where: (path) => targets.get(path) ?? inFolder(path) } satisfies PlannedLineage
 })
 
-/** Puts the image where the guests of the arriving snapshots read it, and claims it there until the scope closes; the claims. */
+/** Puts the image where the guests of the arriving snapshots read it, and claims it there until the scope closes; the claim of each path. */
 export const linkImage = Effect.fnUntraced(function* (home: string, { added, image, where }: PlannedLineage) {
-  const claims: Array<string> = []
+  const claims = new Map<string, string>()
   if (image.length > 0) {
     yield* makeDirectories(yield* DurableFiles, imagesOf(home))
     for (const { manifest } of added) {
       const path = importedImage(home, manifest)
-      claims.push(yield* claimImage(path))
+      claims.set(path, yield* claimImage(path))
       yield* linkWhole(where(imageFile), path)
     }
   }
@@ -137,8 +137,8 @@ export const keepLineage = Effect.fnUntraced(function* (
     stays,
     tagging
   }: {
-    /** This process's claims on the image. */
-    readonly claims: ReadonlyArray<string>
+    /** This process's claim on each path of the image. */
+    readonly claims: ReadonlyMap<string, string>
     readonly name: string | undefined
     readonly stays: boolean
     readonly tagging: TagOptions
@@ -181,8 +181,7 @@ export const keepLineage = Effect.fnUntraced(function* (
     if (stays) return
     for (const { manifest } of added) {
       const path = importedImage(snapshots.home, manifest)
-      const own = claims.find((claim) => claim.startsWith(`${path}.`))
-      if ((yield* inspected(manifest.digest))._tag === "Some" || (yield* isClaimed(path, own))) continue
+      if ((yield* inspected(manifest.digest))._tag === "Some" || (yield* isClaimed(path, claims.get(path)))) continue
       yield* files.removeTree(path)
     }
   })
